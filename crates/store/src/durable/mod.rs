@@ -1,0 +1,180 @@
+//! File writes that survive.
+//!
+//! Nothing kept is written in any other way than through [`Durable`], and `Durable` touches the
+//! file system through the trait [`Files`] only, so that a test can put a file system under it
+//! that loses power.
+//!
+//! Rules that must always hold:
+//! - A name appears only after the bytes behind it are on stable storage: write a temporary file,
+//!   flush it, link it to its name, flush the folder.
+//! - The first flush that fails poisons the handle. A flush is never retried: the kernel may
+//!   have dropped the dirty pages and would report success the second time.
+
+mod disk;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use disk::Disk;
+
+/// The file operations that durable writing needs.
+pub trait Files: Send + Sync + fmt::Debug {
+    /// Makes a folder; one that exists already is no error.
+    fn make_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Makes the names in a folder durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Creates a file that must not exist.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Written>>;
+    /// Gives a file a second name, which must not exist.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Moves a file over whatever has the name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a name.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+}
+
+/// A file being written.
+pub trait Written: Send {
+    /// Appends bytes.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes the bytes durable.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// The marker inside an error that says: a flush failed earlier, nothing is written any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Poisoned;
+
+impl fmt::Display for Poisoned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an earlier flush to stable storage failed")
+    }
+}
+
+impl std::error::Error for Poisoned {}
+
+/// Durable writes on a file system.
+#[derive(Debug, Clone)]
+pub struct Durable {
+    files: Arc<dyn Files>,
+    poisoned: Arc<AtomicBool>,
+}
+
+impl Durable {
+    /// Durable writes through `files`.
+    pub fn new(files: Arc<dyn Files>) -> Self {
+        Self { files, poisoned: Arc::new(AtomicBool::new(false)) }
+    }
+
+    /// Makes `dir`, a direct child of a folder that is durable already, durable.
+    pub fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        self.healthy()?;
+        self.files.make_dir(dir)?;
+        self.sync_parent(dir)
+    }
+
+    /// Puts `parts` at `path`, which must not exist; `temporary` is on the same file system.
+    pub fn create(&self, temporary: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+        self.place(temporary, path, parts, |files| {
+            let linked = files.link(temporary, path);
+            let removed = files.remove(temporary);
+            linked.and(removed)
+        })
+    }
+
+    /// Puts `parts` at `path`, over whatever is there.
+    pub fn replace(&self, temporary: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+        self.place(temporary, path, parts, |files| files.rename(temporary, path))
+    }
+
+    /// Starts a file whose bytes come one after another; it has no durable name until it is
+    /// finished.
+    pub fn begin(&self, temporary: &Path) -> io::Result<Draft> {
+        self.healthy()?;
+        let file = self.files.create(temporary)?;
+        Ok(Draft { durable: self.clone(), file, temporary: temporary.to_path_buf() })
+    }
+
+    /// Removes a name durably; a name that is gone already is no error.
+    pub fn remove(&self, path: &Path) -> io::Result<()> {
+        self.healthy()?;
+        match self.files.remove(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        self.sync_parent(path)
+    }
+
+    fn place(
+        &self,
+        temporary: &Path,
+        path: &Path,
+        parts: &[&[u8]],
+        name: impl FnOnce(&dyn Files) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut draft = self.begin(temporary)?;
+        let written = parts.iter().try_for_each(|part| draft.write_all(part));
+        let placed = written
+            .and_then(|()| self.guard(draft.file.sync()))
+            .and_then(|()| name(self.files.as_ref()));
+        if let Err(e) = placed {
+            // Best effort: the sweep at the next open removes what stays.
+            let _ = self.files.remove(temporary);
+            return Err(e);
+        }
+        self.sync_parent(path)
+    }
+
+    fn sync_parent(&self, path: &Path) -> io::Result<()> {
+        let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        match self.files.sync_dir(parent) {
+            // Nothing can be lost in a folder that does not exist.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => self.guard(other),
+        }
+    }
+
+    fn healthy(&self) -> io::Result<()> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(io::Error::other(Poisoned));
+        }
+        Ok(())
+    }
+
+    fn guard(&self, flushed: io::Result<()>) -> io::Result<()> {
+        if flushed.is_err() {
+            self.poisoned.store(true, Ordering::Release);
+        }
+        flushed
+    }
+}
+
+/// A file that is being written and has only a temporary name.
+pub struct Draft {
+    durable: Durable,
+    file: Box<dyn Written>,
+    temporary: std::path::PathBuf,
+}
+
+impl Draft {
+    /// Appends bytes.
+    pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    /// Makes the bytes durable and gives them their name, over whatever has it.
+    pub fn finish(mut self, path: &Path) -> io::Result<()> {
+        self.durable.guard(self.file.sync())?;
+        self.durable.files.rename(&self.temporary, path)?;
+        self.durable.sync_parent(path)
+    }
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft").field("temporary", &self.temporary).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,58 @@
+//! What an earlier, unfinished attempt to write a point had already stored.
+
+use std::fs;
+use std::sync::Arc;
+
+use super::run::Run;
+use super::{Index, Pages};
+use crate::error::Result;
+use crate::id::Id;
+use crate::margins;
+
+/// The entries of the runs that earlier attempts at one point wrote.
+#[derive(Default)]
+pub(crate) struct Attempt {
+    runs: Vec<Arc<Run>>,
+}
+
+impl Attempt {
+    /// Whether there was no earlier attempt.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Whether an earlier attempt stored `id`.
+    pub(crate) fn holds(&self, id: &Id, index: &Index) -> Result<bool> {
+        let pages: &Pages = &index.pages;
+        for run in &self.runs {
+            if run.find(id, pages)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(super) fn push(&mut self, run: Run, index: &Index) -> Result<()> {
+        self.runs.push(Arc::new(run));
+        if self.runs.len() < margins::ATTEMPT_RUNS {
+            return Ok(());
+        }
+        let joined = index.join(&self.runs, "attempt")?;
+        self.clear();
+        self.runs.push(Arc::new(joined));
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        for run in self.runs.drain(..) {
+            // Left over, the file goes at the next open.
+            let _ = fs::remove_file(run.path());
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

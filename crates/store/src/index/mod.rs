@@ -1,0 +1,277 @@
+//! Where everything is: id to location.
+//!
+//! The store keeps the index as write-once sorted runs, objects `index/<point>-<run>`. Each
+//! handle copies them into a local, disposable folder as *segments* of the same format, and
+//! merges small segments so that a look-up asks few of them. Memory is bounded: a segment keeps
+//! one number per 47,000 entries; its filter, fences and entries are read page by page through
+//! one cache.
+//!
+//! An index is never the truth. It can be rebuilt from packs, and a location that lies leads to
+//! a frame that does not authenticate, never to wrong bytes.
+
+mod attempt;
+mod build;
+mod merge;
+mod page;
+mod run;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+use rustix::fs::{FlockOperation, flock};
+use uuid::Uuid;
+
+use crate::cache::Cache;
+use crate::durable::{Disk, Durable};
+use crate::env::Env;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Id;
+use crate::keys::KeyRing;
+use crate::margins;
+use crate::object::Objects;
+use crate::pack::Location;
+use crate::point::PointKey;
+
+pub(crate) use attempt::Attempt;
+pub(crate) use page::Pages;
+use run::Run;
+
+const FOLDER: &str = "index";
+
+/// The index of one opened store.
+pub(crate) struct Index {
+    objects: Objects,
+    ring: Arc<KeyRing>,
+    env: Env,
+    folder: Folder,
+    pages: Pages,
+    state: RwLock<State>,
+    /// Held while segments are added or merged, so that a run is never fetched twice.
+    growing: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    segments: Vec<Arc<Run>>,
+    /// Runs of the store whose entries are in some segment.
+    known: BTreeSet<Uuid>,
+}
+
+impl Index {
+    /// Opens the index, taking over from `cache` what an earlier handle left there.
+    pub(crate) fn open(
+        objects: Objects,
+        ring: Arc<KeyRing>,
+        env: Env,
+        cache: &Path,
+    ) -> Result<Self> {
+        let folder = Folder::claim(cache, ring.store)?;
+        let pages = Cache::new(margins::INDEX_PAGES);
+        let state = RwLock::new(folder.load(&ring)?);
+        let growing = Mutex::new(());
+        let index = Self { objects, ring, env, folder, pages, state, growing };
+        index.refresh()?;
+        Ok(index)
+    }
+
+    /// Where `id` is, as far as this handle knows.
+    pub(crate) fn find(&self, id: &Id) -> Result<Option<Location>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        for run in state.segments.iter().rev() {
+            if let Some(location) = run.find(id, &self.pages)? {
+                return Ok(Some(location));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Learns of the runs that others wrote since. Says whether there were any.
+    pub(crate) fn refresh(&self) -> Result<bool> {
+        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = false;
+        for name in self.objects.list(FOLDER)? {
+            let Some((_, run)) = parse(&name) else { continue };
+            if self.knows(run) {
+                continue;
+            }
+            match self.fetch(&name) {
+                Ok(bytes) => self.install(run, &bytes)?,
+                // Replaced by a merged run since it was listed.
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            }
+            found = true;
+        }
+        Ok(found)
+    }
+
+    /// Writes a run of `entries`, durable when this returns.
+    pub(crate) fn publish(&self, point: &PointKey, entries: &[(Id, Location)]) -> Result<()> {
+        let mut sorted = entries.to_vec();
+        sorted.sort_unstable_by_key(|(id, _)| *id);
+        let name = self.env.uuid();
+        let mut bytes = Vec::new();
+        let mut sink = |page: &[u8]| {
+            bytes.extend_from_slice(page);
+            Ok(())
+        };
+        let count = sorted.len() as u64;
+        let mut builder = build::Builder::new(&self.ring, &self.env, count, &mut sink)?;
+        sorted.iter().try_for_each(|(id, at)| builder.add(id, at))?;
+        builder.finish(&BTreeSet::from([name]))?;
+        fail::fail_point!("store.index.put", |_| Err(Error::new(
+            ErrorKind::Transient,
+            "fail point store.index.put"
+        )));
+        let object = format!("{FOLDER}/{point}-{}", name.simple());
+        let bytes = Bytes::from(bytes);
+        self.objects.create_unique(&object, bytes.clone())?;
+        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.install(name, &bytes)
+    }
+
+    /// What an earlier attempt to write `point` made findable.
+    pub(crate) fn attempt(&self, point: &PointKey) -> Result<Attempt> {
+        let mut names = self.objects.list(FOLDER)?;
+        names.retain(|name| parse(name).is_some_and(|(owner, _)| owner == *point));
+        let mut attempt = Attempt::default();
+        for name in names {
+            let bytes = self.fetch(&name)?;
+            let run = self.folder.add(&self.ring, self.env.uuid(), "attempt", &bytes)?;
+            attempt.push(run, self)?;
+        }
+        Ok(attempt)
+    }
+
+    fn knows(&self, run: Uuid) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).known.contains(&run)
+    }
+
+    fn fetch(&self, name: &str) -> Result<Bytes> {
+        self.objects.get(&format!("{FOLDER}/{name}"), margins::RUN)
+    }
+
+    /// Adds a run that was read from or written to the store as a segment.
+    fn install(&self, name: Uuid, bytes: &[u8]) -> Result<()> {
+        let run = self.folder.add(&self.ring, name, "run", bytes)?;
+        run.check()?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.known.insert(name);
+        state.segments.push(Arc::new(run));
+        let crowded = state.segments.len() > margins::SEGMENTS;
+        drop(state);
+        if crowded { self.merge() } else { Ok(()) }
+    }
+
+    /// Merges the smaller segments into one.
+    fn merge(&self) -> Result<()> {
+        let mut all = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            state.segments.clone()
+        };
+        all.sort_by_key(|run| run.entries());
+        all.truncate(all.len().saturating_sub(margins::SEGMENTS / 2));
+        all.retain(|run| run.entries() < margins::SEGMENT_ENTRIES);
+        if all.len() < 2 {
+            return Ok(());
+        }
+        let merged = self.join(&all, "run")?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.segments.retain(|run| all.iter().all(|old| !Arc::ptr_eq(run, old)));
+        state.segments.push(Arc::new(merged));
+        drop(state);
+        all.iter().try_for_each(|run| self.folder.forget(run))
+    }
+
+    /// One segment with the entries of all `runs`.
+    fn join(&self, runs: &[Arc<Run>], suffix: &str) -> Result<Run> {
+        let name = self.env.uuid();
+        let (temporary, path) = (self.folder.path(name, "tmp"), self.folder.path(name, suffix));
+        let fail = |e| Error::io("a segment of the local index cannot be written", e);
+        let mut draft = self.folder.durable.begin(&temporary).map_err(fail)?;
+        let mut sink = |page: &[u8]| draft.write_all(page).map_err(fail);
+        merge::merge(&self.ring, &self.env, runs, &mut sink)?;
+        draft.finish(&path).map_err(fail)?;
+        Run::open(&self.ring, &path)
+    }
+}
+
+/// The point and the run in the last part of a run's name.
+fn parse(name: &str) -> Option<(PointKey, Uuid)> {
+    let (point, run) = name.split_once('-')?;
+    Some((point.parse().ok()?, Uuid::try_parse(run).ok()?))
+}
+
+/// The local folder of one handle.
+struct Folder {
+    path: PathBuf,
+    durable: Durable,
+    /// Held for life: no other handle uses the folder.
+    _lock: File,
+}
+
+impl Folder {
+    /// Takes the first folder below `cache` that no other handle uses.
+    fn claim(cache: &Path, store: Uuid) -> Result<Self> {
+        let fail = |e| Error::io("the local index folder cannot be used", e);
+        let durable = Durable::new(Arc::new(Disk));
+        let top = cache.join(store.simple().to_string());
+        for dir in [cache, &top] {
+            durable.make_dir(dir).map_err(fail)?;
+        }
+        for slot in 0..margins::CACHE_SLOTS {
+            let path = top.join(slot.to_string());
+            durable.make_dir(&path).map_err(fail)?;
+            let lock = File::open(&path).map_err(fail)?;
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { path, durable, _lock: lock }),
+                Err(e) if io::Error::from(e).kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(fail(e.into())),
+            }
+        }
+        Err(Error::new(ErrorKind::Invalid, "too many handles share one cache folder"))
+    }
+
+    /// Opens the segments that an earlier handle left. What cannot be opened is removed: the
+    /// folder is only a cache.
+    fn load(&self, ring: &KeyRing) -> Result<State> {
+        let fail = |e| Error::io("the local index folder cannot be read", e);
+        let mut state = State::default();
+        for entry in fs::read_dir(&self.path).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            let run = (path.extension().is_some_and(|e| e == "run"))
+                .then(|| Run::open(ring, &path).ok())
+                .flatten();
+            match run {
+                Some(run) => {
+                    state.known.extend(run.covers());
+                    state.segments.push(Arc::new(run));
+                }
+                None => self.durable.remove(&path).map_err(fail)?,
+            }
+        }
+        Ok(state)
+    }
+
+    fn path(&self, name: Uuid, suffix: &str) -> PathBuf {
+        self.path.join(format!("{}.{suffix}", name.simple()))
+    }
+
+    fn add(&self, ring: &KeyRing, name: Uuid, suffix: &str, bytes: &[u8]) -> Result<Run> {
+        let (temporary, path) = (self.path(name, "tmp"), self.path(name, suffix));
+        self.durable
+            .replace(&temporary, &path, &[bytes])
+            .map_err(|e| Error::io("a segment of the local index cannot be written", e))?;
+        Run::open(ring, &path)
+    }
+
+    fn forget(&self, run: &Run) -> Result<()> {
+        self.durable
+            .remove(run.path())
+            .map_err(|e| Error::io("a segment of the local index cannot be removed", e))
+    }
+}

@@ -1,0 +1,251 @@
+//! Where chunks and nodes go: deduplicated, encoded, packed and uploaded.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::Ingested;
+use crate::chunk::Rule;
+use crate::codec::Encoder;
+use crate::error::{Error, Result};
+use crate::id::{Id, Kind, Root};
+use crate::index::Attempt;
+use crate::load::Loader;
+use crate::margins;
+use crate::pack::{Closed, Location, Writer};
+use crate::point::PointKey;
+use crate::source::Watch;
+use crate::vault::{Inner, Store};
+
+/// The receiving end of one attempt.
+pub(super) struct Deposit<'a> {
+    inner: &'a Inner,
+    attempt: &'a Attempt,
+    point: PointKey,
+    watch: &'a dyn Watch,
+    chunks: Mutex<Option<Writer>>,
+    nodes: Mutex<Option<Writer>>,
+    /// Ids that this attempt stores and that no published run names yet.
+    pending: Mutex<HashSet<Id>>,
+    packs: Mutex<Option<SyncSender<Closed>>>,
+    durable: Mutex<Durable>,
+    failed: Mutex<Option<Error>>,
+    stop: AtomicBool,
+    tally: Tally,
+}
+
+/// Frames whose packs are durable and that no published run names yet.
+#[derive(Default)]
+struct Durable {
+    frames: Vec<(Id, Location)>,
+    bytes: u64,
+}
+
+/// Counts of what was done.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) read: AtomicU64,
+    pub(super) zero: AtomicU64,
+    pub(super) chunks: AtomicU64,
+    new: AtomicU64,
+    stored: AtomicU64,
+    deduplicated: AtomicU64,
+    again: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn ingested(&self, root: Root) -> Ingested {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Ingested {
+            root,
+            bytes_read: get(&self.read),
+            bytes_zero: get(&self.zero),
+            chunks: get(&self.chunks),
+            bytes_new: get(&self.new),
+            bytes_stored: get(&self.stored),
+            bytes_deduplicated: get(&self.deduplicated),
+            bytes_found_again: get(&self.again),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Deposit<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        attempt: &'a Attempt,
+        point: PointKey,
+        packs: SyncSender<Closed>,
+        watch: &'a dyn Watch,
+    ) -> Self {
+        Self {
+            inner: store.inner(),
+            attempt,
+            point,
+            watch,
+            chunks: Mutex::new(None),
+            nodes: Mutex::new(None),
+            pending: Mutex::new(HashSet::new()),
+            packs: Mutex::new(Some(packs)),
+            durable: Mutex::new(Durable::default()),
+            failed: Mutex::new(None),
+            stop: AtomicBool::new(false),
+            tally: Tally::default(),
+        }
+    }
+
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    pub(super) fn rule(&self) -> &Rule {
+        &self.inner.rule
+    }
+
+    pub(super) fn loader(&self) -> &Loader {
+        &self.inner.loader
+    }
+
+    pub(super) fn window(&self) -> u32 {
+        self.inner.config.window
+    }
+
+    pub(super) fn encoder(&self) -> Result<Encoder> {
+        Encoder::new(self.inner.config.level, self.inner.config.check_codec)
+    }
+
+    /// Whether an uploader failed, so that further work is for nothing.
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// The failure of an uploader, if there was one.
+    pub(super) fn failure(&self) -> Option<Error> {
+        lock(&self.failed).take()
+    }
+
+    /// Stores `raw` unless the store has it already, and returns its id.
+    pub(super) fn put(&self, kind: Kind, raw: &[u8], encoder: &mut Encoder) -> Result<Id> {
+        let id = self.inner.loader.hasher.id(kind, raw);
+        let len = raw.len() as u64;
+        if lock(&self.pending).contains(&id) {
+            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
+            return Ok(id);
+        }
+        if self.inner.index.find(&id)?.is_some() {
+            let again = self.attempt.holds(&id, &self.inner.index)?;
+            let count = if again { &self.tally.again } else { &self.tally.deduplicated };
+            count.fetch_add(len, Ordering::Relaxed);
+            return Ok(id);
+        }
+        if !lock(&self.pending).insert(id) {
+            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
+            return Ok(id);
+        }
+        let encoded = encoder.encode(raw)?;
+        let (slot, expected) = match kind {
+            Kind::Chunk => (&self.chunks, self.inner.config.pack_bytes as usize + raw.len()),
+            Kind::Node => (&self.nodes, 0),
+        };
+        let mut writer = lock(slot);
+        if writer.is_none() {
+            *writer = Some(Writer::new(&self.inner.ring, &self.inner.env, kind, expected)?);
+        }
+        let full = match writer.as_mut() {
+            None => false,
+            Some(writer) => {
+                let stored = writer.add(id, raw.len(), encoded)?;
+                self.tally.new.fetch_add(len, Ordering::Relaxed);
+                self.tally.stored.fetch_add(u64::from(stored), Ordering::Relaxed);
+                writer.len() >= self.inner.config.pack_bytes as usize
+            }
+        };
+        let pack = if full { writer.take() } else { None };
+        drop(writer);
+        pack.map_or(Ok(()), |pack| self.send(pack))?;
+        Ok(id)
+    }
+
+    /// Hands a pack to the uploaders; waits while too many are waiting.
+    fn send(&self, writer: Writer) -> Result<()> {
+        if writer.is_empty() {
+            return Ok(());
+        }
+        let gone = || Error::internal("the uploaders are gone");
+        let packs = lock(&self.packs).clone().ok_or_else(gone)?;
+        packs.send(writer.close()?).map_err(|_| gone())
+    }
+
+    /// Sends what is left and lets the uploaders end.
+    pub(super) fn close(&self) -> Result<()> {
+        let mut sent = Ok(());
+        for slot in [&self.chunks, &self.nodes] {
+            let writer = lock(slot).take();
+            if let Some(writer) = writer.filter(|_| sent.is_ok() && !self.stopped()) {
+                sent = self.send(writer);
+            }
+        }
+        lock(&self.packs).take();
+        sent
+    }
+
+    /// One uploader: packs from the queue to the store, until the queue is closed. After a
+    /// failure it goes on emptying the queue, so that nobody waits for ever.
+    pub(super) fn upload(&self, queue: &Mutex<Receiver<Closed>>) {
+        loop {
+            let next = lock(queue).recv();
+            let Ok(pack) = next else { return };
+            if self.stopped() {
+                continue;
+            }
+            let stored = catch_unwind(AssertUnwindSafe(|| self.store(pack)))
+                .unwrap_or_else(|_| Err(Error::internal("an uploader of a backup panicked")));
+            if let Err(e) = stored {
+                lock(&self.failed).get_or_insert(e);
+                self.stop.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    fn store(&self, closed: Closed) -> Result<()> {
+        let size = closed.bytes.len() as u64;
+        self.put_pack(&closed.pack.object(), closed.bytes)?;
+        tracing::debug!(pack = %closed.pack.name, size, kind = ?closed.kind, "pack stored");
+        self.watch.advance(0, size);
+        let due = {
+            let mut durable = lock(&self.durable);
+            durable.frames.extend(closed.frames);
+            durable.bytes += size;
+            durable.bytes >= self.inner.config.checkpoint_bytes
+                || durable.frames.len() >= margins::CHECKPOINT_ENTRIES
+        };
+        if due { self.publish() } else { Ok(()) }
+    }
+
+    fn put_pack(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        fail::fail_point!("store.pack.put", |_| Err(Error::new(
+            crate::error::ErrorKind::Transient,
+            "fail point store.pack.put"
+        )));
+        self.inner.objects.create_unique(name, bytes.into())
+    }
+
+    /// Makes all frames in durable packs findable.
+    pub(super) fn publish(&self) -> Result<()> {
+        let frames = std::mem::take(&mut *lock(&self.durable)).frames;
+        if frames.is_empty() {
+            return Ok(());
+        }
+        self.inner.index.publish(&self.point, &frames)?;
+        let mut pending = lock(&self.pending);
+        for (id, _) in &frames {
+            pending.remove(id);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,314 @@
+//! Making a point.
+//!
+//! The order is: writer announced; chunks in packs; map nodes in packs; index run; point record.
+//! Each is durable before the next begins. Killed at any moment, an attempt leaves nothing that
+//! is listed; what its index runs name is found again by the next attempt and not stored twice.
+//!
+//! One window of the disk is the unit of parallel work: a worker reads, cuts, hashes, compresses
+//! and encrypts it from end to end while its bytes are warm. Packs go to uploaders through a
+//! bounded queue, finished windows to the map builder in order. Memory is bounded by the number
+//! of windows and packs in flight, whatever the size of the disk.
+
+mod deposit;
+mod dispatch;
+mod jobs;
+mod window;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::codec::Encoder;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{Kind, Root};
+use crate::index::Attempt;
+use crate::map::{Tree, Update};
+use crate::margins;
+use crate::object::Put;
+use crate::point::{PointKey, PointRecord};
+use crate::seal::{self, Record};
+use crate::source::{Source, Watch};
+use crate::vault::Store;
+
+use deposit::Deposit;
+use dispatch::Dispatcher;
+use jobs::{Job, Jobs};
+use window::Cutter;
+
+/// What is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The key of the point; equal for all attempts of one job.
+    pub point: PointKey,
+    /// The point that changes are relative to.
+    pub parent: Option<PointKey>,
+    /// Bytes of the disk.
+    pub size: u64,
+}
+
+/// The beginning of an attempt.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)]
+pub enum Begun {
+    /// Go on.
+    New(Ingest),
+    /// An earlier attempt of the same job has committed already.
+    Exists(PointRecord),
+}
+
+/// An attempt to make a point. Dropping it is like a crash: its announcement stays.
+pub struct Ingest {
+    store: Store,
+    plan: Plan,
+    parent: Option<PointRecord>,
+    writer: Uuid,
+    attempt: Attempt,
+    done: Option<Tree>,
+}
+
+impl std::fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingest").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+/// What an attempt did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingested {
+    /// Names the whole content.
+    pub root: Root,
+    /// Bytes read from the source.
+    pub bytes_read: u64,
+    /// Bytes of the parts looked at that are zero and take no room.
+    pub bytes_zero: u64,
+    /// Chunks looked at.
+    pub chunks: u64,
+    /// Bytes of chunks and map nodes that are new in the store.
+    pub bytes_new: u64,
+    /// Bytes that those take in packs.
+    pub bytes_stored: u64,
+    /// Bytes that the store had already, from other points.
+    pub bytes_deduplicated: u64,
+    /// Bytes that an earlier, unfinished attempt at this very point had stored already.
+    pub bytes_found_again: u64,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The record that has the key now.
+    pub record: PointRecord,
+    /// Whether it is ours; otherwise another attempt was faster.
+    pub won: bool,
+}
+
+impl Store {
+    /// Begins an attempt: announces the writer, durably, and then looks for the parent. A parent
+    /// that is gone is no error; the attempt then has none (see [`Ingest::parent`]).
+    pub fn begin(&self, plan: Plan) -> Result<Begun> {
+        let inner = self.inner();
+        inner.probe()?;
+        if let Some(record) = self.point(&plan.point)? {
+            return Ok(Begun::Exists(record));
+        }
+        let look = |key: &PointKey| self.point(key);
+        let mut parent = plan.parent.as_ref().map(look).transpose()?.flatten();
+        let writer = self.announce(plan.point, parent.clone())?.id;
+        if let Some(record) = &parent
+            && self.point(&record.key)?.is_none()
+        {
+            parent = None;
+        }
+        inner.index.refresh()?;
+        let attempt = inner.index.attempt(&plan.point)?;
+        let store = self.clone();
+        Ok(Begun::New(Ingest { store, plan, parent, writer, attempt, done: None }))
+    }
+}
+
+impl Ingest {
+    /// The point that changes may be relative to: the one of the plan, unless it is gone.
+    pub fn parent(&self) -> Option<&PointRecord> {
+        self.parent.as_ref()
+    }
+
+    /// Whether an earlier attempt at this point left something to find again.
+    pub fn resumed(&self) -> bool {
+        !self.attempt.is_empty()
+    }
+
+    /// Stores the source. With `changed`, only these ranges may differ from the parent; a disk
+    /// that grew differs in what it grew by. Without (or without a parent) everything allocated
+    /// is read. When this returns, all that the point will reach is durable.
+    pub fn run(
+        &mut self,
+        source: &dyn Source,
+        changed: Option<&[Range<u64>]>,
+        watch: &dyn Watch,
+    ) -> Result<Ingested> {
+        self.done = None;
+        if source.len() != self.plan.size {
+            return Err(Error::new(ErrorKind::Invalid, "the source has another size than planned"));
+        }
+        let window = self.store.config().window;
+        let new = Tree::zero(self.plan.size, window);
+        let old = match (&self.parent, changed) {
+            (Some(parent), Some(_)) => parent.map,
+            _ => Tree::zero(self.plan.size, window),
+        };
+        let delta = self.parent.as_ref().and(changed);
+        let jobs = Jobs::new(source, new, old, delta);
+        watch.expect(jobs.work());
+        let (packs, waiting) = sync_channel(margins::PACKS_WAITING);
+        let deposit = Deposit::new(&self.store, &self.attempt, self.plan.point, packs, watch);
+        let tree = process(&deposit, waiting, jobs, source, watch, old)?;
+        self.done = Some(tree);
+        Ok(deposit.tally().ingested(tree.root(&self.store.inner().loader.hasher)))
+    }
+
+    /// Creates the point's record: the commit. A reply that was lost is settled by reading back.
+    pub fn commit(self, facts: BTreeMap<String, String>, time: Timestamp) -> Result<Committed> {
+        let inner = self.store.inner();
+        let Some(map) = self.done else {
+            return Err(Error::new(ErrorKind::Invalid, "there is nothing to commit yet"));
+        };
+        let record = PointRecord {
+            key: self.plan.point,
+            root: map.root(&inner.loader.hasher),
+            size: map.size,
+            time,
+            parent: self.parent.as_ref().map(|parent| parent.key),
+            facts,
+            nonce: inner.env.uuid(),
+            map,
+        };
+        let name = record.key.object();
+        let sealed =
+            seal::seal(&inner.ring, &inner.env, Record::Point, &name, &record.encode()?)?;
+        if sealed.len() as u64 > margins::RECORD {
+            return Err(Error::new(ErrorKind::Invalid, "the facts of a point are too long"));
+        }
+        fail::fail_point!("store.point.put", |_| Err(Error::new(
+            ErrorKind::Transient,
+            "fail point store.point.put"
+        )));
+        let committed = match inner.objects.create(&name, sealed.into())? {
+            Put::Ours => Committed { record, won: true },
+            Put::Theirs => {
+                let theirs = self.store.point(&record.key)?.ok_or_else(|| {
+                    Error::new(ErrorKind::Transient, "a point was made and removed meanwhile")
+                })?;
+                Committed { won: theirs.nonce == record.nonce, record: theirs }
+            }
+        };
+        self.retire();
+        Ok(committed)
+    }
+
+    /// Gives up. What was stored becomes garbage unless another attempt uses it.
+    pub fn abandon(self) -> Result<()> {
+        self.store.renounce(self.writer)
+    }
+
+    /// The announcement has done its work; one that stays is only something to clean up.
+    fn retire(&self) {
+        if let Err(e) = self.store.renounce(self.writer) {
+            tracing::warn!(writer = %self.writer, error = %e, "an announcement stays behind");
+        }
+    }
+}
+
+/// Runs workers, uploaders and the map builder until all is durable or something failed.
+fn process<'a>(
+    deposit: &'a Deposit<'a>,
+    waiting: Receiver<crate::pack::Closed>,
+    jobs: Jobs<'a>,
+    source: &'a dyn Source,
+    watch: &'a dyn Watch,
+    old: Tree,
+) -> Result<Tree> {
+    let waiting = Mutex::new(waiting);
+    let (send, queue) = sync_channel::<Job>(margins::WINDOWS_AHEAD);
+    let (results, finished) = sync_channel(margins::WINDOWS_AHEAD);
+    let queue = Mutex::new(queue);
+    let built = thread::scope(|scope| {
+        for _ in 0..margins::UPLOADS {
+            scope.spawn(|| deposit.upload(&waiting));
+        }
+        for _ in 0..margins::INGEST_WORKERS {
+            let results = results.clone();
+            let queue = &queue;
+            scope.spawn(move || work(deposit, queue, &results, source, watch, old));
+        }
+        drop(results);
+        let built = build(deposit, jobs, send, finished, watch, old);
+        // Closing the queue of packs ends the uploaders, whatever happened.
+        let closed = deposit.close();
+        built.and_then(|tree| closed.map(|()| tree))
+    });
+    // A failure in an uploader is the cause of whatever the builder saw.
+    deposit.failure().map_or(Ok(()), Err)?;
+    let tree = built?;
+    deposit.publish()?;
+    Ok(tree)
+}
+
+/// Builds the map from the windows as they are finished.
+fn build(
+    deposit: &Deposit<'_>,
+    jobs: Jobs<'_>,
+    send: SyncSender<Job>,
+    finished: Receiver<dispatch::Done>,
+    watch: &dyn Watch,
+    old: Tree,
+) -> Result<Tree> {
+    let size = jobs.size();
+    let mut encoder = deposit.encoder()?;
+    let mut leaves = Dispatcher::new(jobs, send, finished, watch);
+    let mut put = |node: &[u8]| deposit.put(Kind::Node, node, &mut encoder);
+    let loader = deposit.loader();
+    let update = Update { loader, old, leaves: &mut leaves, put: &mut put };
+    let tree = update.run(size)?;
+    leaves.finish()?;
+    Ok(tree)
+}
+
+/// One worker: windows from the queue, leaves to the builder.
+fn work(
+    deposit: &Deposit<'_>,
+    queue: &Mutex<Receiver<Job>>,
+    results: &SyncSender<dispatch::Done>,
+    source: &dyn Source,
+    watch: &dyn Watch,
+    old: Tree,
+) {
+    let mut tools: Option<(Cutter<'_>, Encoder)> = None;
+    loop {
+        let next = queue.lock().map(|queue| queue.recv());
+        let Ok(Ok(job)) = next else { return };
+        let window = job.window;
+        let run = || {
+            if deposit.stopped() || watch.cancelled() {
+                return Err(Error::new(ErrorKind::Cancelled, "the backup was cancelled"));
+            }
+            let (cutter, encoder) = match &mut tools {
+                Some(tools) => tools,
+                none => none.insert((Cutter::new(deposit, source, watch), deposit.encoder()?)),
+            };
+            cutter.cut(&job, &old, encoder)
+        };
+        // A source that panics must not leave the builder waiting for its window.
+        let leaf = catch_unwind(AssertUnwindSafe(run))
+            .unwrap_or_else(|_| Err(Error::internal("a worker of a backup panicked")));
+        let failed = leaf.is_err();
+        if results.send(dispatch::Done { window, leaf, work: job.work }).is_err() || failed {
+            return;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Bytes kept for ever: chunks, packs, maps and recovery points.
+//!
+//! A [`Store`] keeps points of disks, deduplicated, compressed, encrypted and verified, as
+//! objects in a folder or a bucket. It knows disks only as a [`Source`] and a [`Sink`] of bytes,
+//! and nothing of whoever serves them. `FORMAT.md` beside this crate describes every byte.
+//!
+//! # What must always hold
+//!
+//! 1. A point record is written only after everything that it reaches is durable.
+//! 2. Nothing that a point record reaches is ever deleted or changed.
+//! 3. Every object is created once, under a name that no other object ever had, and is then only
+//!    read or deleted. Nothing needs compare-and-swap.
+//! 4. Bytes handed to a reader have been verified against their id.
+//! 5. Equal contents have equal roots: how a point was made cannot be seen in its map.
+//! 6. Memory is bounded, whatever the size of the disk or of the store (see `margins`).
+//!
+//! # The order of a commit
+//!
+//! ```text
+//! writer announced -> chunks in packs -> map nodes in packs -> index run -> point record
+//! ```
+//! Each is durable before the next is begun. The point's key is fixed first and derives from the
+//! job: attempts of one job race for it, and whoever creates it wins. A process killed anywhere
+//! leaves nothing that is listed; its index runs let the next attempt find again what it stored.
+//!
+//! # What may run beside what
+//!
+//! Within one process and across processes, on one store:
+//!
+//! | | ingest | restore, read, diff | pin | remove a point |
+//! |---|---|---|---|---|
+//! | ingest | yes: names are random, the point's key decides | yes | yes | yes: the announcement keeps the parent's record |
+//! | restore, read, diff | yes | yes | yes | with a pin; without one the bytes go once they are collected |
+//! | pin | yes | yes | yes | yes: the pin keeps a copy of the record |
+//! | remove a point | yes | see above | refused while pinned, if seen in time | yes: idempotent |
+//!
+//! Collection of garbage, verification, repair and replication are not built yet: removing a
+//! point frees no bytes.
+
+mod cache;
+mod chunk;
+mod codec;
+mod config;
+mod diff;
+pub mod durable;
+pub mod env;
+mod error;
+mod field;
+mod id;
+mod index;
+mod ingest;
+mod keys;
+mod load;
+mod map;
+mod margins;
+mod object;
+mod pack;
+mod pin;
+mod point;
+mod read;
+mod restore;
+mod seal;
+mod source;
+mod vault;
+
+pub use chunk::BLOCK;
+pub use config::{FORMAT, StoreConfig};
+pub use diff::{DiffKind, DiffRange};
+pub use error::{Error, ErrorKind, Result};
+pub use id::Root;
+pub use ingest::{Begun, Committed, Ingest, Ingested, Plan};
+pub use keys::{Domain, RecoveryKey, Secret};
+pub use object::LocalObjects;
+pub use pin::{Pin, PinRecord, WriterRecord};
+pub use point::{PointKey, PointRecord};
+pub use read::Reader;
+pub use restore::Restored;
+pub use source::{Sink, Source, Watch};
+pub use vault::Store;

@@ -1,0 +1,150 @@
+//! Getting chunks and nodes back: find, fetch, decrypt, decode, check.
+//!
+//! Whatever leaves this module has been hashed and compared with the id that was asked for.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use uuid::Uuid;
+
+use crate::cache::Cache;
+use crate::codec::Decoder;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{Hasher, Id, Kind};
+use crate::index::Index;
+use crate::keys::{KeyRing, ObjectKey};
+use crate::map::Node;
+use crate::margins;
+use crate::object::Objects;
+use crate::pack::{Location, Pack, open_frame};
+
+/// Buffers of one thread that decodes frames.
+pub(crate) struct Bench {
+    pub(crate) decoder: Decoder,
+}
+
+/// Reads from packs.
+pub(crate) struct Loader {
+    objects: Objects,
+    ring: Arc<KeyRing>,
+    index: Arc<Index>,
+    pub(crate) hasher: Hasher,
+    nodes: Cache<Id, Arc<Node>>,
+    chunks: Cache<Id, Arc<Vec<u8>>>,
+    keys: Cache<Uuid, Arc<ObjectKey>>,
+    benches: Mutex<Vec<Bench>>,
+}
+
+impl Loader {
+    pub(crate) fn new(objects: Objects, ring: Arc<KeyRing>, index: Arc<Index>) -> Self {
+        let hasher = Hasher::new(&ring.domain.id_key);
+        Self {
+            objects,
+            ring,
+            index,
+            hasher,
+            nodes: Cache::new(margins::NODE_CACHE),
+            chunks: Cache::new(margins::CHUNK_CACHE),
+            keys: Cache::new(margins::PACK_KEYS),
+            benches: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// A map node.
+    pub(crate) fn node(&self, id: &Id) -> Result<Arc<Node>> {
+        if let Some(node) = self.nodes.get(id) {
+            return Ok(node);
+        }
+        let node = self.read(Kind::Node, id, |raw| {
+            Node::decode(raw).map(|node| (Arc::new(node), raw.len() * 2))
+        })?;
+        let (node, weight) = node;
+        self.nodes.put(*id, Arc::clone(&node), weight);
+        Ok(node)
+    }
+
+    /// A chunk.
+    pub(crate) fn chunk(&self, id: &Id) -> Result<Arc<Vec<u8>>> {
+        if let Some(chunk) = self.chunks.get(id) {
+            return Ok(chunk);
+        }
+        let chunk = self.read(Kind::Chunk, id, |raw| Ok(Arc::new(raw.to_vec())))?;
+        self.chunks.put(*id, Arc::clone(&chunk), chunk.len());
+        Ok(chunk)
+    }
+
+    /// Where `id` is; asks the store for new index runs before it gives up.
+    pub(crate) fn locate(&self, id: &Id) -> Result<Location> {
+        if let Some(at) = self.index.find(id)? {
+            return Ok(at);
+        }
+        self.index.refresh()?;
+        self.index
+            .find(id)?
+            .ok_or_else(|| Error::corrupt(format!("{id} is in no index run of the store")))
+    }
+
+    /// Bytes of a pack.
+    pub(crate) fn fetch(&self, pack: &Pack, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+        let bytes = self.objects.get_range(&pack.object(), range)?;
+        Ok(bytes.try_into_mut().map_or_else(|shared| shared.to_vec(), Vec::from))
+    }
+
+    /// Opens one frame and hands what it holds to `then`.
+    pub(crate) fn open<T>(
+        &self,
+        at: &Location,
+        what: (Kind, Id),
+        frame: &mut [u8],
+        then: impl FnOnce(&[u8]) -> Result<T>,
+    ) -> Result<T> {
+        let mut bench = self.bench()?;
+        let key = self.key(&at.pack)?;
+        let raw =
+            open_frame(&self.ring, &self.hasher, &key, at, what, frame, &mut bench.decoder)?;
+        let out = then(raw)?;
+        self.benches.lock().unwrap_or_else(PoisonError::into_inner).push(bench);
+        Ok(out)
+    }
+
+    fn read<T>(
+        &self,
+        kind: Kind,
+        id: &Id,
+        then: impl FnOnce(&[u8]) -> Result<T>,
+    ) -> Result<T> {
+        let at = self.locate(id)?;
+        let (at, mut frame) = match self.frame(&at) {
+            // Moved to another pack since the index was read: look again, once.
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                self.index.refresh()?;
+                let at = self.locate(id)?;
+                (at, self.frame(&at).map_err(|e| lost(id).because(e))?)
+            }
+            other => (at, other?),
+        };
+        self.open(&at, (kind, *id), &mut frame, then)
+    }
+
+    fn frame(&self, at: &Location) -> Result<Vec<u8>> {
+        let start = u64::from(at.offset);
+        self.fetch(&at.pack, start..start + u64::from(at.len))
+    }
+
+    fn key(&self, pack: &Pack) -> Result<Arc<ObjectKey>> {
+        if let Some(key) = self.keys.get(&pack.name) {
+            return Ok(key);
+        }
+        let key = Arc::new(pack.key(&self.ring)?);
+        self.keys.put(pack.name, Arc::clone(&key), 1);
+        Ok(key)
+    }
+
+    fn bench(&self) -> Result<Bench> {
+        let free = self.benches.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.map_or_else(|| Ok(Bench { decoder: Decoder::new()? }), Ok)
+    }
+}
+
+fn lost(id: &Id) -> Error {
+    Error::corrupt(format!("the pack that held {id} is gone"))
+}

@@ -1,0 +1,329 @@
+//! Objects in a local folder.
+//!
+//! Unlike a general purpose implementation this one promises that an object which was put, and
+//! a deletion, survive a loss of power once the call returns, that create-only puts are honest
+//! (a hard link decides), and that a failed flush is never papered over. Calls do their file
+//! work on the calling thread.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result,
+};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::durable::{Disk, Durable, Files};
+
+const NAME: &str = "local objects";
+
+/// The folder for files that have no name yet.
+const STAGING: &str = ".staging";
+
+/// An object store in a folder.
+pub struct LocalObjects(Arc<Folder>);
+
+struct Folder {
+    root: PathBuf,
+    staging: PathBuf,
+    durable: Durable,
+    next: AtomicU64,
+    /// Held for life: tells the sweep of another process that the staging folder is in use.
+    _lock: File,
+}
+
+impl LocalObjects {
+    /// Opens `root`, which is made if its parent exists, and removes what crashed writers left.
+    pub fn open(root: &FilePath) -> io::Result<Self> {
+        Self::open_on(root, Arc::new(Disk))
+    }
+
+    /// The same, with every write going through `files`.
+    pub fn open_on(root: &FilePath, files: Arc<dyn Files>) -> io::Result<Self> {
+        let durable = Durable::new(files);
+        let top = root.join(STAGING);
+        durable.make_dir(root)?;
+        durable.make_dir(&top)?;
+        sweep(&top)?;
+        let (staging, lock) = claim(&durable, &top)?;
+        let root = root.to_path_buf();
+        let next = AtomicU64::new(0);
+        Ok(Self(Arc::new(Folder { root, staging, durable, next, _lock: lock })))
+    }
+}
+
+impl Folder {
+    fn file(&self, location: &Path) -> Result<PathBuf> {
+        let mut path = self.root.clone();
+        for (depth, part) in location.parts().enumerate() {
+            let part = part.as_ref();
+            if depth == 0 && part == STAGING || part == ".." || part == "." {
+                let source = io::Error::from(io::ErrorKind::InvalidInput);
+                return Err(generic(source));
+            }
+            path.push(part);
+        }
+        Ok(path)
+    }
+
+    /// Makes the folders above `path` that are missing, from the top.
+    fn make_parents(&self, path: &FilePath) -> io::Result<()> {
+        let Some(parent) = path.parent() else { return Ok(()) };
+        if parent.is_dir() || !parent.starts_with(&self.root) {
+            return Ok(());
+        }
+        self.make_parents(parent)?;
+        self.durable.make_dir(parent)
+    }
+
+    fn put(&self, location: &Path, payload: &PutPayload, mode: &PutMode) -> Result<()> {
+        let path = self.file(location)?;
+        let parts: Vec<&[u8]> = payload.iter().map(AsRef::as_ref).collect();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.staging.join(number.to_string());
+        let written = self.make_parents(&path).and_then(|()| match mode {
+            PutMode::Create => self.durable.create(&temporary, &path, &parts),
+            _ => self.durable.replace(&temporary, &path, &parts),
+        });
+        written.map_err(|e| named(location, e))
+    }
+
+    fn meta(&self, location: &Path, file: &File) -> Result<ObjectMeta> {
+        let found = file.metadata().map_err(|e| named(location, e))?;
+        if !found.is_file() {
+            return Err(named(location, io::ErrorKind::NotFound.into()));
+        }
+        Ok(ObjectMeta {
+            location: location.clone(),
+            last_modified: found.modified().map_err(generic)?.into(),
+            size: found.len(),
+            e_tag: None,
+            version: None,
+        })
+    }
+
+    fn get(&self, location: &Path, options: &GetOptions) -> Result<GetResult> {
+        let file = File::open(self.file(location)?).map_err(|e| named(location, e))?;
+        let meta = self.meta(location, &file)?;
+        options.check_preconditions(&meta)?;
+        let range = match &options.range {
+            None => 0..meta.size,
+            Some(range) => clip(range, meta.size)?,
+        };
+        let len = usize::try_from(range.end - range.start).map_err(io::Error::other);
+        let mut bytes = vec![0; if options.head { 0 } else { len.map_err(generic)? }];
+        file.read_exact_at(&mut bytes, range.start).map_err(|e| named(location, e))?;
+        let body = stream::once(async move { Ok(Bytes::from(bytes)) }).boxed();
+        Ok(GetResult {
+            payload: GetResultPayload::Stream(body),
+            meta,
+            range,
+            attributes: Default::default(),
+            extensions: Default::default(),
+        })
+    }
+
+    fn delete(&self, location: &Path) -> Result<()> {
+        let path = self.file(location)?;
+        self.durable.remove(&path).map_err(|e| named(location, e))
+    }
+
+    fn walk(&self, prefix: Option<&Path>) -> Result<Vec<ObjectMeta>> {
+        let root = Path::default();
+        let prefix = prefix.unwrap_or(&root);
+        let mut found = Vec::new();
+        let mut folders = vec![prefix.clone()];
+        while let Some(folder) = folders.pop() {
+            let (files, deeper) = self.entries(&folder)?;
+            found.extend(files);
+            folders.extend(deeper);
+        }
+        found.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+        Ok(found)
+    }
+
+    /// The objects directly in a folder, and the folders in it.
+    fn entries(&self, folder: &Path) -> Result<(Vec<ObjectMeta>, Vec<Path>)> {
+        let (mut files, mut folders) = (Vec::new(), Vec::new());
+        let listed = match fs::read_dir(self.file(folder)?) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((files, folders)),
+            other => other.map_err(|e| named(folder, e))?,
+        };
+        for entry in listed {
+            let entry = entry.map_err(generic)?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|n| *n != STAGING) else { continue };
+            let location = folder.clone().join(name);
+            let kind = entry.file_type().map_err(generic)?;
+            if kind.is_dir() {
+                folders.push(location);
+            } else if kind.is_file() {
+                match File::open(entry.path()) {
+                    // Deleted since the folder was read.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    other => {
+                        let file = other.map_err(|e| named(&location, e))?;
+                        files.push(self.meta(&location, &file)?);
+                    }
+                }
+            }
+        }
+        Ok((files, folders))
+    }
+}
+
+impl fmt::Display for LocalObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{NAME} in {}", self.0.root.display())
+    }
+}
+
+impl fmt::Debug for LocalObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // An empty folder of ours is of no use to anybody; one with files is swept later.
+        let _ = fs::remove_file(self.staging.join(LOCK));
+        let _ = fs::remove_dir(&self.staging);
+    }
+}
+
+#[async_trait]
+impl ObjectStore for LocalObjects {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
+        if let PutMode::Update(_) = opts.mode {
+            return Err(missing("conditional update"));
+        }
+        self.0.put(location, &payload, &opts.mode)?;
+        Ok(PutResult { e_tag: None, version: None, extensions: Default::default() })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _location: &Path,
+        _opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Err(missing("multipart upload"))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.0.get(location, &options)
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let this = Arc::clone(&self.0);
+        locations
+            .map(move |location| {
+                let location = location?;
+                this.delete(&location)?;
+                Ok(location)
+            })
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.0.walk(prefix) {
+            Ok(found) => stream::iter(found.into_iter().map(Ok)).boxed(),
+            Err(e) => stream::once(async move { Err(e) }).boxed(),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let root = Path::default();
+        let (objects, common_prefixes) = self.0.entries(prefix.unwrap_or(&root))?;
+        Ok(ListResult { objects, common_prefixes, extensions: Default::default() })
+    }
+
+    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> Result<()> {
+        Err(missing("copy"))
+    }
+}
+
+const LOCK: &str = "lock";
+
+/// Makes a staging folder of our own and locks it.
+fn claim(durable: &Durable, top: &FilePath) -> io::Result<(PathBuf, File)> {
+    for number in 0..u32::MAX {
+        let folder = top.join(format!("{}-{number}", std::process::id()));
+        match fs::create_dir(&folder) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+            other => other?,
+        }
+        let path = folder.join(LOCK);
+        // Another process that sweeps just now may take the folder away: try the next number.
+        let Ok(lock) = File::create_new(&path) else { continue };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && path.exists() {
+            durable.make_dir(&folder)?;
+            return Ok((folder, lock));
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Removes the staging folders of writers that are gone: nobody holds their lock.
+fn sweep(top: &FilePath) -> io::Result<()> {
+    for entry in fs::read_dir(top)? {
+        let folder = entry?.path();
+        let gone = match File::open(folder.join(LOCK)) {
+            Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok(),
+            // Being made or being removed this instant, or left so by a crash: an empty folder
+            // goes, anything else stays for a sweep that can tell.
+            Err(_) => {
+                let _ = fs::remove_dir(&folder);
+                false
+            }
+        };
+        if gone {
+            fs::remove_dir_all(&folder)?;
+        }
+    }
+    Ok(())
+}
+
+fn clip(range: &GetRange, size: u64) -> Result<Range<u64>> {
+    range.as_range(size).map_err(|e| generic(io::Error::new(io::ErrorKind::InvalidInput, e)))
+}
+
+fn generic(source: io::Error) -> Error {
+    Error::Generic { store: NAME, source: source.into() }
+}
+
+fn missing(operation: &str) -> Error {
+    Error::NotImplemented { operation: operation.to_owned(), implementer: NAME.to_owned() }
+}
+
+fn named(location: &Path, source: io::Error) -> Error {
+    let path = location.to_string();
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            Error::NotFound { path, source: source.into() }
+        }
+        io::ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: source.into() },
+        io::ErrorKind::PermissionDenied => Error::PermissionDenied { path, source: source.into() },
+        _ => generic(source),
+    }
+}

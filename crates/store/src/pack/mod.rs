@@ -1,0 +1,174 @@
+//! Packs: many chunks, or many map nodes, in one object.
+//!
+//! A pack is made in memory, put once under a random name and never changed. Each frame says
+//! what it is, so an index can be rebuilt from packs alone and reading can start again after
+//! damage. A frame's head is authenticated with its bytes, together with the pack's salt and the
+//! store: a frame moved to another place does not open.
+//!
+//! ```text
+//! pack head                         frame head
+//! 0   magic "TRSRPACK"    8         0   magic "TFRM"               4
+//! 8   format version      2         4   kind (1 chunk, 2 node)     1
+//! 10  kind                2         5   encoding (0 raw, 1 zstd)   1
+//! 12  epoch               4         6   zero                       2
+//! 16  store              16         8   number in the pack         4
+//! 32  salt               32         12  stored bytes with tag      4
+//! 64  crc32 of 0..64      4         16  raw bytes                  4
+//!                                   20  id                        32
+//!                                   52  crc32 of 0..52             4
+//!                                   56  ciphertext and tag
+//! ```
+
+mod writer;
+
+use uuid::Uuid;
+
+use crate::codec::{Decoder, Encoding};
+use crate::config::FORMAT;
+use crate::error::{Error, Result};
+use crate::field::Fields;
+use crate::id::{Hasher, Id, Kind};
+use crate::keys::{KeyRing, ObjectKey, TAG};
+use crate::margins;
+
+pub(crate) use writer::{Closed, Writer};
+
+pub(crate) const PACK_HEAD: usize = 68;
+pub(crate) const FRAME_HEAD: usize = 56;
+pub(crate) const PURPOSE: &str = "tresor 0 pack";
+
+const PACK_MAGIC: &[u8; 8] = b"TRSRPACK";
+const FRAME_MAGIC: &[u8; 4] = b"TFRM";
+
+/// A pack, as the index knows it: enough to read a frame without reading the pack's head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Pack {
+    pub(crate) name: Uuid,
+    pub(crate) salt: [u8; 32],
+    pub(crate) epoch: u32,
+    /// Bytes of the whole object.
+    pub(crate) size: u32,
+}
+
+impl Pack {
+    /// The name of the object; packs are spread over 256 folders.
+    pub(crate) fn object(&self) -> String {
+        let name = self.name.simple().to_string();
+        format!("packs/{}/{name}", name.get(..2).unwrap_or_default())
+    }
+
+    /// What frames are authenticated with, besides their heads.
+    pub(crate) fn aad(&self, store: Uuid, head: &[u8]) -> [u8; 48 + FRAME_HEAD] {
+        let mut out = [0; 48 + FRAME_HEAD];
+        let bytes = store.as_bytes().iter().chain(&self.salt).chain(head);
+        for (to, from) in out.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        out
+    }
+
+    /// The key of all frames of the pack.
+    pub(crate) fn key(&self, ring: &KeyRing) -> Result<ObjectKey> {
+        ring.object(PURPOSE, self.epoch, &self.salt)
+    }
+}
+
+/// Where a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub(crate) pack: Pack,
+    /// Offset of the frame's head in the pack.
+    pub(crate) offset: u32,
+    /// Bytes of the frame: head, ciphertext and tag.
+    pub(crate) len: u32,
+}
+
+pub(crate) fn encode_pack_head(store: Uuid, kind: Kind, epoch: u32, salt: &[u8; 32]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(PACK_HEAD);
+    out.extend_from_slice(PACK_MAGIC);
+    out.extend_from_slice(&FORMAT.to_le_bytes());
+    out.extend_from_slice(&u16::from(kind.code()).to_le_bytes());
+    out.extend_from_slice(&epoch.to_le_bytes());
+    out.extend_from_slice(store.as_bytes());
+    out.extend_from_slice(salt);
+    out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+    out
+}
+
+/// The head of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameHead {
+    pub(crate) kind: Kind,
+    pub(crate) encoding: Encoding,
+    pub(crate) number: u32,
+    pub(crate) stored: u32,
+    pub(crate) raw: u32,
+    pub(crate) id: Id,
+}
+
+impl FrameHead {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(FRAME_MAGIC);
+        out.extend_from_slice(&[self.kind.code(), self.encoding.code(), 0, 0]);
+        out.extend_from_slice(&self.number.to_le_bytes());
+        out.extend_from_slice(&self.stored.to_le_bytes());
+        out.extend_from_slice(&self.raw.to_le_bytes());
+        out.extend_from_slice(&self.id.0);
+        let sum = crc32fast::hash(out.get(start..).unwrap_or_default());
+        out.extend_from_slice(&sum.to_le_bytes());
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let damaged = || Error::corrupt("a frame's head is damaged");
+        let (body, sum) = bytes.split_last_chunk::<4>().ok_or_else(damaged)?;
+        let mut fields = Fields::new("a frame's head", body);
+        if &fields.array::<4>()? != FRAME_MAGIC || crc32fast::hash(body) != u32::from_le_bytes(*sum)
+        {
+            return Err(damaged());
+        }
+        let [kind, encoding, _, _] = fields.array()?;
+        let (number, stored, raw) = (fields.u32()?, fields.u32()?, fields.u32()?);
+        let id = Id(fields.array()?);
+        fields.end()?;
+        let (kind, encoding) = (Kind::from_code(kind)?, Encoding::from_code(encoding)?);
+        Ok(Self { kind, encoding, number, stored, raw, id })
+    }
+}
+
+/// Opens the frame of `id` at `location`, whose bytes are `frame`, and hands back what it holds.
+/// Nothing is handed back that does not hash to `id`.
+pub(crate) fn open_frame<'a>(
+    ring: &KeyRing,
+    hasher: &Hasher,
+    key: &ObjectKey,
+    location: &Location,
+    (kind, id): (Kind, Id),
+    frame: &'a mut [u8],
+    decoder: &'a mut Decoder,
+) -> Result<&'a [u8]> {
+    let wrong = |why: &str| {
+        let (pack, offset) = (location.pack.name.simple(), location.offset);
+        Error::corrupt(format!("the frame at {offset} in pack {pack} {why}"))
+    };
+    let (head_bytes, text) =
+        frame.split_at_mut_checked(FRAME_HEAD).ok_or_else(|| wrong("is truncated"))?;
+    let head = FrameHead::decode(head_bytes).map_err(|e| wrong("has no head").because(e))?;
+    if head.id != id || head.kind != kind {
+        return Err(wrong("holds something else"));
+    }
+    if head.stored as usize != text.len() || head.raw > margins::RAW || text.len() < TAG {
+        return Err(wrong("has the wrong length"));
+    }
+    let aad = location.pack.aad(ring.store, head_bytes);
+    let plain = key
+        .open(u64::from(head.number), &aad, text)
+        .ok_or_else(|| wrong("is not authentic"))?;
+    let raw = decoder
+        .decode(head.encoding, plain, head.raw as usize)
+        .map_err(|e| wrong("cannot be decoded").because(e))?;
+    if hasher.id(kind, raw) != id {
+        return Err(wrong("does not hash to its id"));
+    }
+    Ok(raw)
+}

@@ -1,0 +1,91 @@
+//! Making a pack in memory.
+
+use uuid::Uuid;
+
+use super::{FrameHead, FRAME_HEAD, Location, PURPOSE, Pack, encode_pack_head};
+use crate::codec::Encoding;
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::field::narrow;
+use crate::id::{Id, Kind};
+use crate::keys::{KeyRing, ObjectKey, TAG};
+
+/// A pack that is being filled.
+pub(crate) struct Writer {
+    kind: Kind,
+    store: Uuid,
+    pack: Pack,
+    key: ObjectKey,
+    bytes: Vec<u8>,
+    frames: Vec<(Id, u32, u32)>,
+}
+
+/// A pack that is full: its object and where each frame is in it.
+pub(crate) struct Closed {
+    pub(crate) pack: Pack,
+    pub(crate) kind: Kind,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) frames: Vec<(Id, Location)>,
+}
+
+impl Writer {
+    /// Begins a pack under a new name and a new salt.
+    pub(crate) fn new(ring: &KeyRing, env: &Env, kind: Kind, expected: usize) -> Result<Self> {
+        let (name, salt, epoch) = (env.uuid(), env.bytes(), ring.epoch());
+        let mut bytes = Vec::with_capacity(expected);
+        bytes.extend_from_slice(&encode_pack_head(ring.store, kind, epoch, &salt));
+        let pack = Pack { name, salt, epoch, size: 0 };
+        let key = ring.object(PURPOSE, epoch, &salt)?;
+        Ok(Self { kind, store: ring.store, pack, key, bytes, frames: Vec::new() })
+    }
+
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether no frame is in the pack.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Encrypts and appends a frame; returns the bytes that it takes.
+    pub(crate) fn add(
+        &mut self,
+        id: Id,
+        raw: usize,
+        (encoding, stored): (Encoding, &[u8]),
+    ) -> Result<u32> {
+        let offset = self.bytes.len();
+        let number = narrow(self.frames.len())?;
+        let head = FrameHead {
+            kind: self.kind,
+            encoding,
+            number,
+            stored: narrow(stored.len() + TAG)?,
+            raw: narrow(raw)?,
+            id,
+        };
+        head.encode(&mut self.bytes);
+        let aad = self.pack.aad(self.store, self.bytes.get(offset..).unwrap_or_default());
+        self.bytes.extend_from_slice(stored);
+        let text = self
+            .bytes
+            .get_mut(offset + FRAME_HEAD..)
+            .ok_or_else(|| Error::internal("frame bounds"))?;
+        let tag = self.key.seal(u64::from(number), &aad, text)?;
+        self.bytes.extend_from_slice(&tag);
+        let len = narrow(self.bytes.len() - offset)?;
+        self.frames.push((id, narrow(offset)?, len));
+        Ok(len)
+    }
+
+    /// Ends the pack.
+    pub(crate) fn close(mut self) -> Result<Closed> {
+        self.pack.size = narrow(self.bytes.len())?;
+        let pack = self.pack;
+        let located = |(id, offset, len)| (id, Location { pack, offset, len });
+        let frames = self.frames.into_iter().map(located).collect();
+        Ok(Closed { pack, kind: self.kind, bytes: self.bytes, frames })
+    }
+}

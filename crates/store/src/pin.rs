@@ -1,0 +1,154 @@
+//! Announcements: who reads and who writes.
+//!
+//! A *writer* is announced, durably, before anything is written for a point; only then is the
+//! parent's record looked for. Whoever collects garbage lists points first and writers second,
+//! and so sees either the parent or the writer that needs it.
+//!
+//! A *pin* says that somebody reads a point over a long time: a restore, a copy, a disk that
+//! reads through. It is durable before the first read and carries the point's record, so what it
+//! protects can be found even where the point itself was removed.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::point::{PointKey, PointRecord};
+use crate::seal::Record;
+use crate::vault::Store;
+
+pub(crate) const PINS: &str = "pins";
+pub(crate) const WRITERS: &str = "writers";
+
+/// What a pin protects and for whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinRecord {
+    /// The pin's own name.
+    pub id: Uuid,
+    /// Who needs the point: a job, a disk.
+    pub holder: String,
+    /// When the pin was set.
+    pub time: Timestamp,
+    /// The point.
+    pub point: PointRecord,
+}
+
+/// An announced writer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriterRecord {
+    /// The writer's own name.
+    pub id: Uuid,
+    /// The point that it wants to create.
+    pub point: PointKey,
+    /// The point that it builds on.
+    pub parent: Option<PointRecord>,
+    /// When it was announced.
+    pub time: Timestamp,
+}
+
+/// A pin that this process holds. Dropping it does not release it: whoever was protected before
+/// a crash is protected after it.
+#[derive(Debug)]
+#[must_use = "a pin protects its point until it is released"]
+pub struct Pin {
+    store: Store,
+    record: PinRecord,
+}
+
+impl Pin {
+    /// What the pin protects.
+    pub fn record(&self) -> &PinRecord {
+        &self.record
+    }
+
+    /// Gives up the protection.
+    pub fn release(self) -> Result<()> {
+        self.store.inner().objects.delete(&pin_object(self.record.id))
+    }
+}
+
+fn pin_object(id: Uuid) -> String {
+    format!("{PINS}/{}", id.simple())
+}
+
+fn writer_object(id: Uuid) -> String {
+    format!("{WRITERS}/{}", id.simple())
+}
+
+impl Store {
+    /// Protects a point for `holder`; durable before this returns.
+    pub fn pin(&self, point: &PointKey, holder: &str) -> Result<Pin> {
+        let found = self.find_or_pinned(point)?;
+        let inner = self.inner();
+        let record = PinRecord {
+            id: inner.env.uuid(),
+            holder: holder.to_owned(),
+            time: inner.env.domain(),
+            point: found,
+        };
+        inner.create_record(Record::Pin, &pin_object(record.id), &record)?;
+        // Removed between the look and the pin? Then the pin may be too late to protect it.
+        if let Err(e) = self.find_or_pinned_before(point, record.id) {
+            inner.objects.delete(&pin_object(record.id))?;
+            return Err(e);
+        }
+        Ok(Pin { store: self.clone(), record })
+    }
+
+    /// All pins.
+    pub fn pins(&self) -> Result<Vec<PinRecord>> {
+        let inner = self.inner();
+        let pins: Vec<PinRecord> = inner.read_records(Record::Pin, PINS)?;
+        pins.iter().try_for_each(|pin| pin.point.check(&inner.loader.hasher))?;
+        Ok(pins)
+    }
+
+    /// Releases all pins of one holder and says how many there were: how a pin from before a
+    /// crash is given up.
+    pub fn release_by(&self, holder: &str) -> Result<usize> {
+        let mut pins = self.pins()?;
+        pins.retain(|pin| pin.holder == holder);
+        for pin in &pins {
+            self.inner().objects.delete(&pin_object(pin.id))?;
+        }
+        Ok(pins.len())
+    }
+
+    /// All announced writers, those that crashed included.
+    pub fn writers(&self) -> Result<Vec<WriterRecord>> {
+        self.inner().read_records(Record::Writer, WRITERS)
+    }
+
+    /// The record of a point, or the copy that a pin keeps of it.
+    pub(crate) fn find_or_pinned(&self, point: &PointKey) -> Result<PointRecord> {
+        self.find_or_pinned_before(point, Uuid::nil())
+    }
+
+    fn find_or_pinned_before(&self, point: &PointKey, except: Uuid) -> Result<PointRecord> {
+        if let Some(record) = self.point(point)? {
+            return Ok(record);
+        }
+        let pins = self.pins()?;
+        let pin = pins.into_iter().find(|pin| pin.point.key == *point && pin.id != except);
+        pin.map(|pin| pin.point)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no point {point}")))
+    }
+
+    /// Announces a writer.
+    pub(crate) fn announce(
+        &self,
+        point: PointKey,
+        parent: Option<PointRecord>,
+    ) -> Result<WriterRecord> {
+        let inner = self.inner();
+        let (id, time) = (inner.env.uuid(), inner.env.domain());
+        let record = WriterRecord { id, point, parent, time };
+        inner.create_record(Record::Writer, &writer_object(id), &record)?;
+        Ok(record)
+    }
+
+    /// Takes a writer's announcement back.
+    pub(crate) fn renounce(&self, writer: Uuid) -> Result<()> {
+        self.inner().objects.delete(&writer_object(writer))
+    }
+}

@@ -1,0 +1,164 @@
+//! What the tests of the store have in common: a store on some objects, and short ways to fill
+//! and read it.
+
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tresor_store::env::Env;
+use tresor_store::{
+    Begun, Committed, Ingest, Ingested, Plan, PointKey, Result, Secret, Store, StoreConfig,
+};
+use tresor_testkit::{Memory, Rng, Target, sim_env};
+
+/// Small parameters: the rules of large disks at the size of a test.
+pub fn small() -> StoreConfig {
+    StoreConfig {
+        window: 256 << 10,
+        chunk_min: 8 << 10,
+        chunk_mean: 16 << 10,
+        chunk_max: 32 << 10,
+        zero_run_blocks: 2,
+        pack_bytes: 64 << 10,
+        checkpoint_bytes: 128 << 10,
+        argon2_kib: 8,
+        argon2_passes: 1,
+        ..StoreConfig::default()
+    }
+}
+
+pub fn key(number: u64) -> PointKey {
+    PointKey::new(u128::from(number).to_be_bytes())
+}
+
+pub fn secret() -> Secret {
+    Secret::KeyFile([7; 32].into())
+}
+
+/// Objects, a runtime to reach them and a folder for the index.
+pub struct Rig {
+    pub objects: Arc<dyn ObjectStore>,
+    pub rt: Runtime,
+    pub cache: TempDir,
+    pub env: Env,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        Self::on(Arc::new(InMemory::new()), 1)
+    }
+
+    pub fn on(objects: Arc<dyn ObjectStore>, seed: u64) -> Self {
+        let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        Self { objects, rt, cache: TempDir::new().unwrap(), env: sim_env(seed).0 }
+    }
+
+    pub fn init(&self, config: StoreConfig) -> Store {
+        self.try_init(config).unwrap()
+    }
+
+    pub fn try_init(&self, config: StoreConfig) -> Result<Store> {
+        let (objects, rt) = (Arc::clone(&self.objects), self.rt.handle().clone());
+        let made =
+            Store::init(objects, rt, self.cache.path(), config, &secret(), self.env.clone())?;
+        Ok(made.0)
+    }
+
+    pub fn open(&self) -> Result<Store> {
+        self.open_with(&secret())
+    }
+
+    pub fn open_with(&self, secret: &Secret) -> Result<Store> {
+        let (objects, rt) = (Arc::clone(&self.objects), self.rt.handle().clone());
+        Store::open(objects, rt, self.cache.path(), secret, self.env.clone())
+    }
+
+    /// The same objects seen by somebody else: another cache, other chance.
+    pub fn beside(&self, seed: u64) -> Self {
+        Self::on(Arc::clone(&self.objects), seed)
+    }
+
+    /// All objects with their bytes.
+    pub fn dump(&self) -> BTreeMap<String, Vec<u8>> {
+        use futures::TryStreamExt;
+        use object_store::ObjectStoreExt;
+        self.rt.block_on(async {
+            let listed: Vec<_> = self.objects.list(None).try_collect().await.unwrap();
+            let mut out = BTreeMap::new();
+            for meta in listed {
+                let bytes = self.objects.get(&meta.location).await.unwrap().bytes().await.unwrap();
+                out.insert(meta.location.to_string(), bytes.to_vec());
+            }
+            out
+        })
+    }
+
+    /// Overwrites an object, as only damage does.
+    pub fn overwrite(&self, name: &str, bytes: Vec<u8>) {
+        use object_store::ObjectStoreExt;
+        let path = object_store::path::Path::from(name);
+        self.rt.block_on(self.objects.put(&path, bytes.into())).unwrap();
+    }
+}
+
+pub fn begin(store: &Store, point: u64, parent: Option<u64>, size: u64) -> Result<Ingest> {
+    let plan = Plan { point: key(point), parent: parent.map(key), size };
+    match store.begin(plan)? {
+        Begun::New(ingest) => Ok(ingest),
+        Begun::Exists(record) => panic!("point {} exists", record.key),
+    }
+}
+
+/// Makes a point of `disk`.
+pub fn ingest(
+    store: &Store,
+    point: u64,
+    parent: Option<u64>,
+    disk: &Memory,
+    changed: Option<&[Range<u64>]>,
+) -> Result<(Ingested, Committed)> {
+    let mut ingest = begin(store, point, parent, disk.bytes().len() as u64)?;
+    let done = ingest.run(disk, changed, &())?;
+    let committed = ingest.commit(BTreeMap::new(), jiff::Timestamp::UNIX_EPOCH)?;
+    Ok((done, committed))
+}
+
+/// The bytes of a point, by way of a restore.
+pub fn restore(store: &Store, point: u64) -> Result<Vec<u8>> {
+    let reader = store.reader(&key(point))?;
+    let target = Target::new(reader.size());
+    reader.restore(&target, &[], &())?;
+    let bytes = target.bytes().clone();
+    Ok(bytes)
+}
+
+/// A disk whose blocks come from a few patterns, so that runs of zeros, equal blocks and changes
+/// that meet each other are frequent.
+pub fn patterned(rng: &mut Rng, size: usize) -> Vec<u8> {
+    let mut disk = vec![0; size];
+    let mut at = 0;
+    while at < size {
+        let run = 1 + rng.below(6) as usize;
+        let kind = rng.below(5);
+        for block in disk.get_mut(at..).unwrap_or_default().chunks_mut(4096).take(run) {
+            pattern(rng, kind, block);
+        }
+        at += run * 4096;
+    }
+    disk
+}
+
+/// Fills one block.
+pub fn pattern(rng: &mut Rng, kind: u64, block: &mut [u8]) {
+    match kind {
+        0 | 1 => block.fill(0),
+        2 => block.fill(rng.below(3) as u8 + 1),
+        _ => rng.fill(block),
+    }
+}
