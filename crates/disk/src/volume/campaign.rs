@@ -1,0 +1,93 @@
+//! Campaigns: random steps and power losses, with every sync and with each kind of them left out.
+
+use super::model::{Run, SIZE, Step};
+use crate::SECTOR;
+use crate::changed::{UNIT, WINDOW};
+use crate::durable::power::{self, Omit};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+fn some_step() -> impl Strategy<Value = Step> {
+    let at = 0..SIZE / SECTOR;
+    // Mostly a few units at the ends and in the middle of windows, where borders are.
+    let near = prop_oneof![
+        at.clone(),
+        0..300u64,
+        (WINDOW - 2 * UNIT) / SECTOR..(WINDOW + 2 * UNIT) / SECTOR,
+        (SIZE - 3 * UNIT) / SECTOR..SIZE / SECTOR,
+    ];
+    prop_oneof![
+        12 => (near.clone(), 1u64..9).prop_map(|(at, length)| Step::Write(at, length)),
+        2 => (near.clone(), 100u64..300).prop_map(|(at, length)| Step::Write(at, length)),
+        3 => (near.clone(), 1u64..500).prop_map(|(at, length)| Step::Clear(at, length)),
+        1 => (at, 1u64..WINDOW / SECTOR).prop_map(|(at, length)| Step::Clear(at, length)),
+        1 => (1u64..200).prop_map(Step::Grow),
+        3 => Just(Step::Flush),
+        1 => Just(Step::Close),
+        5 => Just(Step::Freeze),
+        2 => Just(Step::Copy),
+        3 => (near, 1u64..2000).prop_map(|(at, length)| Step::ReadDone(at, length)),
+        3 => Just(Step::Adopt),
+        2 => Just(Step::Abandon),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Kill),
+        1 => Just(Step::PowerLoss),
+    ]
+}
+
+/// Steps, and for some of them after how many inner steps the power fails.
+fn some_steps() -> impl Strategy<Value = Vec<(Step, Option<u64>)>> {
+    let cut = prop_oneof![6 => Just(None), 1 => (0u64..8).prop_map(Some)];
+    prop::collection::vec((some_step(), cut), 1..60)
+}
+
+fn campaign(steps: Vec<(Step, Option<u64>)>, seed: u64, omit: Omit) {
+    let mut run = Run::new(seed);
+    power::omit(omit);
+    for (step, cut) in steps {
+        match cut {
+            Some(after) => run.step_cut(step, after),
+            None => run.step(step).unwrap(),
+        }
+    }
+    run.finish();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #[test]
+    fn the_marks_cover_and_views_stand_still(steps in some_steps(), seed in any::<u64>()) {
+        campaign(steps, seed, Omit::Nothing);
+    }
+}
+
+/// Leaves one kind of sync out; some campaign must notice.
+fn is_noticed(omit: Omit) -> bool {
+    let mut runner = TestRunner::deterministic();
+    let strategy = (some_steps(), any::<u64>());
+    (0..400).any(|_| {
+        let (steps, seed) = strategy.new_tree(&mut runner).unwrap().current();
+        std::panic::catch_unwind(|| campaign(steps, seed, omit)).is_err()
+    })
+}
+
+#[test]
+fn the_syncs_of_the_data_are_needed() {
+    assert!(is_noticed(Omit::Data));
+}
+
+#[test]
+fn the_sync_of_a_new_map_is_needed() {
+    assert!(is_noticed(Omit::Map));
+}
+
+#[test]
+fn the_syncs_of_marks_are_needed() {
+    assert!(is_noticed(Omit::Mark));
+}
+
+#[test]
+fn the_syncs_of_the_folder_are_needed() {
+    assert!(is_noticed(Omit::Folder));
+}
