@@ -1,0 +1,91 @@
+//! The data folder: one owner at a time, and the keys that belong to it.
+//!
+//! The folder is owned by whoever holds the lock on `lock`; the kernel gives it back when the owner
+//! dies, so no stale lock can be left. Keys are files readable by their owner alone, made once and
+//! durable before they are used.
+
+use crate::error::{Error, Fault, FaultKind, Result};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tresor_store::durable::{Disk, Durable};
+use zeroize::Zeroizing;
+
+/// Longest key file that is read, in bytes.
+const KEY_BYTES_MAX: u64 = 64 * 1024;
+
+/// An owned data folder.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    durable: Durable,
+    _lock: OwnedFd,
+}
+
+impl Folder {
+    /// Makes the folder if need be and takes its lock.
+    pub(crate) fn own(path: &Path) -> Result<Self> {
+        let durable = Durable::new(Arc::new(Disk));
+        let fail = |cause: std::io::Error| Error::internal("opening the data folder", cause);
+        durable.make_dir(path).map_err(fail)?;
+        durable.make_dir(&path.join("keys")).map_err(fail)?;
+        private(&path.join("keys")).map_err(fail)?;
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+        let lock = rustix::fs::open(path.join("lock"), flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|e| fail(e.into()))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                durable,
+                _lock: lock,
+            }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Fault::new(
+                FaultKind::Conflict,
+                format!(
+                    "The data folder '{}' is in use by another process.",
+                    path.display()
+                ),
+            )
+            .advise("Stop the other tresor, or choose another folder with --data.")
+            .into()),
+            Err(e) => Err(fail(e.into())),
+        }
+    }
+
+    /// A path inside the folder.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Reads the key file of this name, or makes it first.
+    pub(crate) fn key(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Zeroizing<Vec<u8>>,
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        let fail = |cause: std::io::Error| Error::internal("reading a key file", cause);
+        let path = self.path.join("keys").join(name);
+        if !path.try_exists().map_err(fail)? {
+            let key = make();
+            let draft = self.path.join("keys").join(format!("{name}.new"));
+            self.durable.remove(&draft).map_err(fail)?;
+            self.durable.create(&draft, &path, &[&key]).map_err(fail)?;
+            private(&path).map_err(fail)?;
+        }
+        if std::fs::metadata(&path).map_err(fail)?.len() > KEY_BYTES_MAX {
+            return Err(fail(std::io::Error::other("a key file is too long")));
+        }
+        Ok(Zeroizing::new(std::fs::read(&path).map_err(fail)?))
+    }
+}
+
+/// Leaves a file or folder to its owner alone.
+fn private(path: &Path) -> std::io::Result<()> {
+    let mode = if path.is_dir() {
+        Mode::RWXU
+    } else {
+        Mode::RUSR | Mode::WUSR
+    };
+    Ok(rustix::fs::chmod(path, mode)?)
+}

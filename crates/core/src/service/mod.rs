@@ -1,0 +1,271 @@
+//! Everything that can be asked of the domain.
+//!
+//! [`Service`] holds what the parts need: the catalogue, the store, the disks and the environment.
+//! Each file of this folder answers the questions about one noun. Decisions that read and then
+//! write configuration hold [`Service::change`], so that no two of them interleave; the writes
+//! themselves are one list each, so a crash leaves either none or all of them.
+
+mod backup;
+mod disk;
+mod first;
+mod folder;
+mod grant;
+mod group;
+mod instance;
+mod job;
+mod operation;
+mod policy;
+mod resource;
+mod restore;
+mod role;
+mod snapshot;
+mod vault;
+
+pub(crate) use backup::running;
+pub(crate) use disk::FOOTER_BYTES;
+pub(crate) use instance::whole;
+pub(crate) use operation::log;
+pub(crate) use snapshot::{parse_key, stored};
+
+pub use disk::{DiskPatch, DiskSpec, OriginSpec};
+pub use first::FirstStart;
+pub use group::GroupSpec;
+pub use instance::{InstanceSpec, Transition};
+pub use operation::Outcome;
+pub use restore::RestoreSpec;
+pub use role::AssignmentSpec;
+pub use snapshot::SnapshotSpec;
+pub use vault::{IdentitySpec, VaultPatch, VaultSettings, VaultSpec};
+
+use crate::catalogue::{Catalogue, CatalogueError, Write, sqlite::SqliteCatalogue};
+use crate::error::{Error, Fault, FaultKind, Result};
+use crate::limits::Limits;
+use crate::work::Meters;
+use folder::Folder;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::task::JoinSet;
+use tresor_disk::Pool;
+use tresor_store::env::Env;
+use tresor_store::{Store, StoreConfig};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// What an operator can set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Folder of the disks' volumes.
+    pub pool: PathBuf,
+    /// Folder of the operational store.
+    pub store: PathBuf,
+    /// Folders whose image files may be imported.
+    pub import: Vec<PathBuf>,
+    /// Which quotas hold.
+    pub limits: Limits,
+    /// Jobs that run at the same time.
+    pub workers: usize,
+    /// Locations that this site answers for, canonical names such as `westus`.
+    pub locations: Vec<String>,
+    /// Parameters of a store that is made at first start.
+    pub store_config: StoreConfig,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Object id, which role assignments name.
+    pub object_id: Uuid,
+    /// Client id, which sign-in names.
+    pub client_id: Uuid,
+    /// Name shown to people.
+    pub name: String,
+    /// Correlation id of the request.
+    pub correlation: Uuid,
+}
+
+/// The domain, opened on a data folder.
+pub struct Service {
+    pub(crate) catalogue: Arc<dyn Catalogue>,
+    pub(crate) env: Env,
+    pub(crate) settings: Settings,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) store: Store,
+    pub(crate) tenant: Uuid,
+    pub(crate) subscription: Uuid,
+    /// Held while configuration is decided and written.
+    pub(crate) change: Mutex<()>,
+    /// Counts ended operations: held polls wait for it.
+    pub(crate) ended: watch::Sender<u64>,
+    /// Wakes workers.
+    pub(crate) nudge: Notify,
+    /// True once the service stops.
+    pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) meters: Meters,
+    workers: Mutex<JoinSet<()>>,
+    folder: Folder,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service")
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Opens the data folder, making it at first start. No worker runs before [`Service::start`].
+    ///
+    /// # Errors
+    /// When another process owns the folder, or when the catalogue, the store or the disks cannot
+    /// be opened.
+    pub async fn open(
+        data: &Path,
+        settings: Settings,
+        env: Env,
+    ) -> Result<(Arc<Self>, Option<FirstStart>)> {
+        let folder = Folder::own(data)?;
+        let catalogue = SqliteCatalogue::open(&folder.join("catalogue.db"))
+            .await
+            .map_err(|e| Error::internal("opening the catalogue", e))?;
+        let catalogue: Arc<dyn Catalogue> = Arc::new(catalogue);
+        let opened = first::open(&folder, &settings, &env, &*catalogue).await?;
+        catalogue.void_leases().await?;
+        let pool = Pool::open(&settings.pool)
+            .map_err(|e| Error::internal("opening the pool of volumes", e))?;
+        let service = Arc::new(Self {
+            catalogue,
+            env,
+            pool: Arc::new(pool),
+            store: opened.store,
+            tenant: opened.tenant,
+            subscription: opened.subscription,
+            change: Mutex::new(()),
+            ended: watch::Sender::new(0),
+            nudge: Notify::new(),
+            stopping: watch::Sender::new(false),
+            meters: Meters::default(),
+            workers: Mutex::new(JoinSet::new()),
+            folder,
+            settings,
+        });
+        Ok((service, opened.first))
+    }
+
+    /// Marks the first start as done: its secrets are kept. Until then every start makes new ones.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub async fn confirm_first_start(&self) -> Result<()> {
+        Ok(self.catalogue.set_setting(first::READY, "1").await?)
+    }
+
+    /// Starts the workers; work left by a crash goes on.
+    pub async fn start(self: &Arc<Self>) {
+        let mut workers = self.workers.lock().await;
+        for _ in 0..self.settings.workers.max(1) {
+            workers.spawn(crate::work::run(Arc::clone(self)));
+        }
+    }
+
+    /// Releases held polls, cancels running work at its next step and waits for the workers. Work
+    /// that was cancelled this way goes on at the next start.
+    pub async fn stop(&self) {
+        self.stopping.send_replace(true);
+        self.nudge.notify_waiters();
+        let mut workers = self.workers.lock().await;
+        while let Some(ended) = workers.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a worker did not end well");
+            }
+        }
+    }
+
+    /// Whether requests can be answered.
+    pub async fn ready(&self) -> bool {
+        !*self.stopping.borrow() && self.catalogue.work_count().await.is_ok()
+    }
+
+    /// The tenant.
+    #[must_use]
+    pub fn tenant(&self) -> Uuid {
+        self.tenant
+    }
+
+    /// The subscription.
+    #[must_use]
+    pub fn subscription(&self) -> Uuid {
+        self.subscription
+    }
+
+    /// Time and chance.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// Canonical names of the locations of this site.
+    #[must_use]
+    pub fn locations(&self) -> &[String] {
+        &self.settings.locations
+    }
+
+    /// The canonical name of a location written in any way, such as `West US`.
+    ///
+    /// # Errors
+    /// When this site does not answer for it; the fault names `location`.
+    pub fn location(&self, text: &str) -> Result<String> {
+        let name = canonical_location(text);
+        if self.settings.locations.contains(&name) {
+            return Ok(name);
+        }
+        let known = self.settings.locations.join(", ");
+        Err(Fault::invalid(
+            "location",
+            format!("The location '{text}' is not one of this site: {known}."),
+        )
+        .into())
+    }
+
+    /// A key of the wire, kept in the data folder; blocking.
+    ///
+    /// # Errors
+    /// When the file cannot be read or made.
+    pub fn key_file(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Zeroizing<Vec<u8>>,
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        self.folder.key(name, make)
+    }
+
+    /// Applies writes; a failed expectation becomes a conflict.
+    pub(crate) async fn apply(&self, writes: Vec<Write>) -> Result<()> {
+        self.catalogue.apply(writes).await?;
+        Ok(())
+    }
+}
+
+/// Lower case without blanks: the form in which locations compare.
+#[must_use]
+pub fn canonical_location(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_whitespace())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+impl From<CatalogueError> for Error {
+    fn from(error: CatalogueError) -> Self {
+        match error {
+            CatalogueError::Conflict(what) => Fault::new(
+                FaultKind::Conflict,
+                format!("Another request changed '{what}' at the same time."),
+            )
+            .advise("Read it again and retry.")
+            .into(),
+            other => Self::internal("a look into the catalogue", other),
+        }
+    }
+}

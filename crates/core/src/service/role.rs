@@ -1,0 +1,264 @@
+//! Roles, assignments and the question whether somebody may do something.
+
+use super::{Caller, Service};
+use crate::access;
+use crate::catalogue::Write;
+use crate::error::{Fault, FaultKind, Result};
+use crate::model::{Principal, PrincipalKind, ResourceId, RoleAssignment, RoleDefinition};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The built-in Owner role.
+pub(super) const OWNER: Uuid = Uuid::from_u128(0x8e3a_f657_a8ff_443c_a75c_2fe8_c4bc_b635);
+
+/// A role assignment as a client wants it.
+#[derive(Clone, Debug)]
+pub struct AssignmentSpec {
+    /// Its id.
+    pub id: ResourceId,
+    /// Where it holds.
+    pub scope: ResourceId,
+    /// The role.
+    pub role: Uuid,
+    /// Who gets it.
+    pub principal: Uuid,
+    /// `ServicePrincipal`, `User`, ...
+    pub principal_type: Option<String>,
+    /// Free text.
+    pub description: Option<String>,
+}
+
+impl Service {
+    /// Whether the caller may do `action` at `scope`; a missing right is a fault.
+    ///
+    /// # Errors
+    /// `Forbidden`, with action and scope in the message.
+    pub async fn allow(&self, caller: &Caller, action: &str, scope: &ResourceId) -> Result<()> {
+        let assignments = self.catalogue.assignments_of(caller.object_id).await?;
+        let custom = self.catalogue.roles().await?;
+        if access::decide(&assignments, |id| role_of(&custom, id), action, scope) {
+            return Ok(());
+        }
+        let message = format!(
+            "The client '{}' with object id '{}' does not have authorization to perform action \
+             '{action}' over scope '{scope}' or the scope is invalid.",
+            caller.client_id, caller.object_id
+        );
+        Err(Fault::new(FaultKind::Forbidden, message)
+            .at(scope.as_str())
+            .advise("Ask an owner of the scope for a role assignment that allows the action.")
+            .into())
+    }
+
+    /// Which of these needs a principal lacks.
+    pub(crate) async fn missing(
+        &self,
+        principal: Uuid,
+        needs: Vec<access::Need>,
+    ) -> Result<Vec<access::Need>> {
+        let assignments = self.catalogue.assignments_of(principal).await?;
+        let custom = self.catalogue.roles().await?;
+        Ok(access::missing(&needs, &assignments, |id| {
+            role_of(&custom, id)
+        }))
+    }
+
+    /// The principal that signs in with this id and secret; None when they do not fit.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn sign_in(&self, client_id: Uuid, secret: &str) -> Result<Option<Principal>> {
+        let found = self.catalogue.principal_by_client(client_id).await?;
+        let digest: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
+        Ok(found.filter(|p| {
+            p.kind == PrincipalKind::Application
+                && p.secret_digest.is_some_and(|kept| {
+                    aws_lc_rs::constant_time::verify_slices_are_equal(&kept, &digest).is_ok()
+                })
+        }))
+    }
+
+    /// A principal.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn principal(&self, object_id: Uuid) -> Result<Option<Principal>> {
+        Ok(self.catalogue.principal(object_id).await?)
+    }
+
+    /// All roles, built-in ones first.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn role_definitions(&self) -> Result<Vec<RoleDefinition>> {
+        let mut roles = access::built_in().to_vec();
+        roles.extend(self.catalogue.roles().await?);
+        Ok(roles)
+    }
+
+    /// Makes or changes a custom role.
+    ///
+    /// # Errors
+    /// When the id is that of a built-in role, the name is taken, or nothing can be assigned.
+    pub async fn role_put(&self, _caller: &Caller, role: RoleDefinition) -> Result<RoleDefinition> {
+        let _change = self.change.lock().await;
+        for other in self.role_definitions().await? {
+            if other.id == role.id && other.built_in {
+                return Err(Fault::invalid("name", "A built-in role cannot be changed.").into());
+            }
+            if other.id != role.id && other.name.eq_ignore_ascii_case(&role.name) {
+                let message = format!("The role name '{}' is taken.", role.name);
+                return Err(Fault::new(FaultKind::Conflict, message)
+                    .at("properties.roleName")
+                    .into());
+            }
+        }
+        if role.assignable_scopes.is_empty() {
+            let field = "properties.assignableScopes";
+            return Err(Fault::invalid(field, "assignableScopes must name a scope.").into());
+        }
+        self.apply(vec![Write::PutRole(role.clone())]).await?;
+        Ok(role)
+    }
+
+    /// Deletes a custom role; None when there was none.
+    ///
+    /// # Errors
+    /// When it is built-in or still assigned.
+    pub async fn role_delete(&self, _caller: &Caller, id: Uuid) -> Result<Option<RoleDefinition>> {
+        let _change = self.change.lock().await;
+        let Some(role) = self
+            .role_definitions()
+            .await?
+            .into_iter()
+            .find(|r| r.id == id)
+        else {
+            return Ok(None);
+        };
+        if role.built_in {
+            return Err(Fault::invalid("name", "A built-in role cannot be deleted.").into());
+        }
+        let everywhere = self
+            .catalogue
+            .assignments_near(&ResourceId::root(), true)
+            .await?;
+        if everywhere.iter().any(|a| a.role == id) {
+            let message = format!("The role '{}' is still assigned.", role.name);
+            return Err(Fault::new(FaultKind::RoleDefinitionInUse, message)
+                .advise("Delete its role assignments first.")
+                .into());
+        }
+        self.apply(vec![Write::DeleteRole(id)]).await?;
+        Ok(Some(role))
+    }
+
+    /// Makes a role assignment; false when the very same one was there.
+    ///
+    /// # Errors
+    /// `RoleAssignmentExists` when id or meaning is taken, `RoleDefinitionNotFound`.
+    pub async fn assignment_put(
+        &self,
+        caller: &Caller,
+        spec: AssignmentSpec,
+    ) -> Result<(RoleAssignment, bool)> {
+        let _change = self.change.lock().await;
+        let known = self.role_definitions().await?;
+        if !known.iter().any(|r| r.id == spec.role) {
+            let message = format!("The role definition '{}' does not exist.", spec.role);
+            return Err(Fault::new(FaultKind::RoleDefinitionNotFound, message)
+                .at("properties.roleDefinitionId")
+                .into());
+        }
+        if let Some(old) = self.catalogue.assignment(&spec.id).await? {
+            let same =
+                (&old.scope, old.role, old.principal) == (&spec.scope, spec.role, spec.principal);
+            return if same {
+                Ok((old, false))
+            } else {
+                Err(exists(&old.id))
+            };
+        }
+        let new = RoleAssignment {
+            id: spec.id,
+            scope: spec.scope,
+            role: spec.role,
+            principal: spec.principal,
+            principal_type: spec
+                .principal_type
+                .unwrap_or_else(|| "ServicePrincipal".into()),
+            description: spec.description,
+            created_by: caller.object_id.to_string(),
+            created_at: self.env.domain(),
+        };
+        let held = self.catalogue.assignments_of(new.principal).await?;
+        if let Some(old) = held
+            .iter()
+            .find(|a| a.role == new.role && a.scope == new.scope)
+        {
+            return Err(exists(&old.id));
+        }
+        self.apply(vec![Write::AddAssignment(new.clone())]).await?;
+        Ok((new, true))
+    }
+
+    /// Deletes a role assignment; None when there was none.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub async fn assignment_delete(
+        &self,
+        _caller: &Caller,
+        id: &ResourceId,
+    ) -> Result<Option<RoleAssignment>> {
+        let _change = self.change.lock().await;
+        let Some(old) = self.catalogue.assignment(id).await? else {
+            return Ok(None);
+        };
+        self.apply(vec![Write::DeleteAssignment(id.clone())])
+            .await?;
+        Ok(Some(old))
+    }
+
+    /// A role assignment.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn assignment(&self, id: &ResourceId) -> Result<Option<RoleAssignment>> {
+        Ok(self.catalogue.assignment(id).await?)
+    }
+
+    /// Assignments at or below a scope, or at or above it.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn assignments(
+        &self,
+        scope: &ResourceId,
+        below: bool,
+    ) -> Result<Vec<RoleAssignment>> {
+        Ok(self.catalogue.assignments_near(scope, below).await?)
+    }
+
+    /// All assignments of a principal.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn assignments_of(&self, principal: Uuid) -> Result<Vec<RoleAssignment>> {
+        Ok(self.catalogue.assignments_of(principal).await?)
+    }
+}
+
+fn role_of(custom: &[RoleDefinition], id: Uuid) -> Option<RoleDefinition> {
+    access::built_in()
+        .iter()
+        .chain(custom)
+        .find(|r| r.id == id)
+        .cloned()
+}
+
+fn exists(id: &ResourceId) -> crate::error::Error {
+    let message = format!("The role assignment already exists: '{id}'.");
+    Fault::new(FaultKind::RoleAssignmentExists, message)
+        .at(id.as_str())
+        .into()
+}

@@ -1,0 +1,204 @@
+//! A restore: a new volume, filled from a pinned point, compared by sample, then published.
+//!
+//! The disk's row exists from the request on, as `Creating`, and holds the name; nobody can read
+//! or write the disk before it is published. A restore that fails takes row and volume away again.
+
+use super::Task;
+use super::take::VolumeSink;
+use crate::catalogue::{Expect, Write};
+use crate::error::{Error, Fault, FaultKind, Result};
+use crate::model::{Disk, Model, Provisioning, Resource, ResourceId, Transfer};
+use crate::service::{parse_key, stored};
+use std::ops::Range;
+use std::sync::Arc;
+use tresor_disk::Volume;
+use tresor_store::{PointKey, Reader};
+use uuid::Uuid;
+
+/// Bytes after which what was copied is made durable and noted.
+const SEGMENT: u64 = 1 << 30;
+/// Places of the disk that are compared with the point at the end, and bytes at each.
+const SAMPLES: usize = 32;
+const SAMPLE_BYTES: u64 = 64 << 10;
+
+pub(super) async fn run(
+    task: &Task,
+    instance: Uuid,
+    point: &str,
+    target: &ResourceId,
+    unique_id: Uuid,
+) -> Result<()> {
+    task.step("restore.reserve").await?;
+    let key = parse_key(point)?;
+    let disk = reserved(task, target, unique_id).await?.1;
+    let volume = match task.service.volume(&disk).await {
+        Ok(volume) => volume,
+        Err(_) => task.service.make_volume(unique_id, disk.size).await?,
+    };
+    if task
+        .service
+        .catalogue
+        .point(instance, point)
+        .await?
+        .is_none()
+    {
+        return Err(Fault::not_found("recovery point", point).into());
+    }
+    task.step("restore.pin").await?;
+    let (store, pinned, holder) = (task.service.store.clone(), key.clone(), holder(task));
+    stored(move || store.pin(&pinned, &holder))
+        .await
+        .map(drop)?;
+    task.step("restore.copy").await?;
+    copy(task, &key, &volume).await?;
+    task.step("restore.verify").await?;
+    verify(task, &key, &volume).await?;
+    task.step("restore.publish").await?;
+    publish(task, target, unique_id).await?;
+    unpin(task).await
+}
+
+fn holder(task: &Task) -> String {
+    format!("restore-{}", task.work.id.simple())
+}
+
+async fn unpin(task: &Task) -> Result<()> {
+    let (store, holder) = (task.service.store.clone(), holder(task));
+    stored(move || store.release_by(&holder)).await.map(drop)
+}
+
+/// The row that the request wrote; another disk of that name is not ours to fill.
+async fn reserved(task: &Task, target: &ResourceId, unique_id: Uuid) -> Result<(Resource, Disk)> {
+    let (head, disk) = task.service.disk(target).await?;
+    if disk.unique_id == unique_id {
+        return Ok((head, disk));
+    }
+    Err(Fault::not_found("disk", target).into())
+}
+
+/// Copies segment by segment; segments that an earlier attempt made durable are passed over.
+async fn copy(task: &Task, key: &PointKey, volume: &Arc<Volume>) -> Result<()> {
+    let (store, key) = (task.service.store.clone(), key.clone());
+    let reader = Arc::new(stored(move || store.reader(&key)).await?);
+    let size = reader.size();
+    task.meter.expect(size);
+    let mut written = 0;
+    let mut start = 0;
+    while start < size {
+        let segment = start..size.min(start.saturating_add(SEGMENT));
+        start = segment.end;
+        let step = format!("copied:{}", segment.start);
+        if task.did(&step) {
+            tresor_store::Watch::advance(&*task.meter, segment.end - segment.start, 0);
+            continue;
+        }
+        written += copy_segment(task, &reader, volume, segment).await?;
+        task.apply(vec![task.done(&step, serde_json::json!(written))])
+            .await?;
+    }
+    let Some(mut job) = task.job().await? else {
+        return Ok(());
+    };
+    let stored = written;
+    job.progress.transfer = Some(Transfer {
+        read: stored,
+        stored,
+        ..Transfer::default()
+    });
+    task.apply(vec![Write::PutJob(job)]).await
+}
+
+async fn copy_segment(
+    task: &Task,
+    reader: &Arc<Reader>,
+    volume: &Arc<Volume>,
+    segment: Range<u64>,
+) -> Result<u64> {
+    let (reader, volume, meter) = (
+        Arc::clone(reader),
+        Arc::clone(volume),
+        Arc::clone(&task.meter),
+    );
+    let copied = tokio::task::spawn_blocking(move || -> Result<u64> {
+        let others = [0..segment.start, segment.end..reader.size()];
+        let sink = VolumeSink(Arc::clone(&volume));
+        let restored = reader.restore(&sink, &others, &*meter)?;
+        volume.flush()?;
+        Ok(restored.bytes_written)
+    });
+    copied
+        .await
+        .map_err(|e| Error::internal("copying a recovery point", e))?
+}
+
+/// Compares a sample of the disk with the point, and its size.
+async fn verify(task: &Task, key: &PointKey, volume: &Arc<Volume>) -> Result<()> {
+    let (store, key, volume) = (task.service.store.clone(), key.clone(), Arc::clone(volume));
+    let random: Vec<u64> = (0..SAMPLES)
+        .map(|_| u64::from_le_bytes(task.service.env.bytes()))
+        .collect();
+    let compared = tokio::task::spawn_blocking(move || -> Result<bool> {
+        let reader = store.reader(&key)?;
+        if reader.size() != volume.size() {
+            return Ok(false);
+        }
+        let blocks = reader.size().div_ceil(SAMPLE_BYTES).max(1);
+        for draw in random {
+            let start = (draw % blocks) * SAMPLE_BYTES;
+            let length = SAMPLE_BYTES.min(reader.size().saturating_sub(start));
+            let length = usize::try_from(length).unwrap_or_default();
+            let (mut wanted, mut found) = (vec![0; length], vec![0; length]);
+            reader.read_at(&mut wanted, start)?;
+            volume.read_at(&mut found, start)?;
+            if wanted != found {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    });
+    if compared
+        .await
+        .map_err(|e| Error::internal("comparing a restored disk", e))??
+    {
+        return Ok(());
+    }
+    let message = "The restored disk differs from its recovery point.";
+    Err(Fault::new(FaultKind::PointDamaged, message)
+        .advise("Check the disk that holds the pool of volumes, then restore again.")
+        .into())
+}
+
+async fn publish(task: &Task, target: &ResourceId, unique_id: Uuid) -> Result<()> {
+    let _change = task.service.change.lock().await;
+    let (head, mut disk) = reserved(task, target, unique_id).await?;
+    disk.provisioning = Provisioning::Succeeded;
+    let version = head.version;
+    let new = Resource {
+        model: Model::Disk(disk),
+        version: version + 1,
+        ..head
+    };
+    let mut writes = vec![Write::PutResource(new, Expect::Version(version))];
+    writes.extend(task.endings(None).await?);
+    writes.push(task.finish());
+    task.apply(writes).await
+}
+
+/// Ends a failed restore: the half-made disk goes, its name is free again.
+pub(super) async fn fail(
+    task: &Task,
+    target: &ResourceId,
+    unique_id: Uuid,
+    _point: &str,
+    fault: &Fault,
+) -> Result<()> {
+    let _change = task.service.change.lock().await;
+    let mut writes = task.endings(Some(fault)).await?;
+    if let Ok((head, disk)) = reserved(task, target, unique_id).await {
+        task.service.remove_volume(&disk).await?;
+        writes.push(Write::DeleteResource(head.id));
+    }
+    writes.push(task.finish());
+    task.apply(writes).await?;
+    unpin(task).await
+}
