@@ -26,30 +26,18 @@ pub struct Blob {
 #[derive(Clone)]
 enum Content {
     Disk(Arc<Volume>),
-    Snapshot {
-        store: Store,
-        reader: Arc<Reader>,
-        point: PointKey,
-        lineage: Uuid,
-    },
+    Snapshot { store: Store, reader: Arc<Reader>, point: PointKey, lineage: Uuid },
 }
 
 impl std::fmt::Debug for Blob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Blob")
-            .field("grant", &self.grant)
-            .finish_non_exhaustive()
+        f.debug_struct("Blob").field("grant", &self.grant).finish_non_exhaustive()
     }
 }
 
 impl Blob {
     pub(crate) fn of_disk(grant: Grant, volume: Arc<Volume>, modified: Timestamp) -> Self {
-        Self {
-            grant,
-            size: volume.size(),
-            content: Content::Disk(volume),
-            modified,
-        }
+        Self { grant, size: volume.size(), content: Content::Disk(volume), modified }
     }
 
     pub(crate) fn of_snapshot(
@@ -61,18 +49,8 @@ impl Blob {
     ) -> Self {
         let lineage = snapshot.source_unique_id;
         let size = reader.size();
-        let content = Content::Snapshot {
-            store,
-            reader: Arc::new(reader),
-            point,
-            lineage,
-        };
-        Self {
-            grant,
-            content,
-            size,
-            modified,
-        }
+        let content = Content::Snapshot { store, reader: Arc::new(reader), point, lineage };
+        Self { grant, content, size, modified }
     }
 
     /// Size of the disk in bytes, without the footer.
@@ -90,10 +68,7 @@ impl Blob {
     /// Tells this content from another resource's.
     #[must_use]
     pub fn etag(&self) -> String {
-        format!(
-            "\"0x{:X}\"",
-            self.grant.unique_id.as_u64_pair().0 ^ self.size
-        )
+        format!("\"0x{:X}\"", self.grant.unique_id.as_u64_pair().0 ^ self.size)
     }
 
     /// The footer behind the disk: a fixed VHD of its size and identity.
@@ -109,12 +84,9 @@ impl Blob {
     pub fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
         let length = self.checked(&range)?;
         let mut out = vec![0; length];
-        let on_disk = usize::try_from(
-            self.size
-                .saturating_sub(range.start)
-                .min(range.end - range.start),
-        )
-        .unwrap_or_default();
+        let on_disk =
+            usize::try_from(self.size.saturating_sub(range.start).min(range.end - range.start))
+                .unwrap_or_default();
         let (disk, behind) = out.split_at_mut_checked(on_disk).unwrap_or_default();
         match &self.content {
             Content::Disk(volume) => volume.read_at(disk, range.start)?,
@@ -141,10 +113,7 @@ impl Blob {
             Content::Snapshot { reader, .. } => reader.extents(on_disk)?,
         };
         for extent in &mut found {
-            let end = extent
-                .end
-                .next_multiple_of(FOOTER_BYTES)
-                .min(range.end.min(self.size));
+            let end = extent.end.next_multiple_of(FOOTER_BYTES).min(range.end.min(self.size));
             *extent = (extent.start / FOOTER_BYTES * FOOTER_BYTES).max(range.start)..end;
         }
         if range.end > self.size {
@@ -161,17 +130,8 @@ impl Blob {
         self.checked(&range)?;
         let header = "x-ms-previous-snapshot-url";
         let (
-            Content::Snapshot {
-                store,
-                point,
-                lineage,
-                ..
-            },
-            Content::Snapshot {
-                point: old,
-                lineage: of,
-                ..
-            },
+            Content::Snapshot { store, point, lineage, .. },
+            Content::Snapshot { point: old, lineage: of, .. },
         ) = (&self.content, &older.content)
         else {
             let message = format!("{header}: both must be snapshots.");
@@ -188,9 +148,7 @@ impl Blob {
         let mut out = vec![];
         for change in store.diff(old, point)? {
             let start = (change.offset / FOOTER_BYTES * FOOTER_BYTES).max(range.start);
-            let end = (change.offset + change.len)
-                .next_multiple_of(FOOTER_BYTES)
-                .min(range.end);
+            let end = (change.offset + change.len).next_multiple_of(FOOTER_BYTES).min(range.end);
             if start < end {
                 out.push((start..end, change.kind == DiffKind::Zero));
             }

@@ -1,8 +1,8 @@
 //! What can go wrong in the domain, told without any transport.
 //!
-//! A [`Fault`] is what a person gets to know: a kind, a message and what to do next. It is kept with
-//! operations, jobs and instances, so it must never hold a secret. An [`Error`] is a fault with the
-//! internal cause beside it, which is logged once where it is handled and never shown.
+//! A [`Fault`] is what a person gets to know: a kind, a message and what to do next. It is kept
+//! with operations, jobs and instances, so it must never hold a secret. An [`Error`] is a fault
+//! with the internal cause beside it, which is logged once where it is handled and never shown.
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -13,10 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The kinds of faults. The wire maps each to one code and status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    missing_docs,
-    reason = "each name says it; the wire's catalogue holds code and text"
-)]
+#[expect(missing_docs, reason = "each name says it; the wire's catalogue holds code and text")]
 pub enum FaultKind {
     InvalidInput,
     NotFound,
@@ -81,13 +78,7 @@ pub struct Fault {
 impl Fault {
     /// A fault with a message.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            guidance: vec![],
-            target: None,
-            details: vec![],
-        }
+        Self { kind, message: message.into(), guidance: vec![], target: None, details: vec![] }
     }
 
     /// Adds what to do next.
@@ -111,11 +102,8 @@ impl Fault {
 
     /// A named thing is not there.
     pub fn not_found(what: &str, name: impl std::fmt::Display) -> Self {
-        Self::new(
-            FaultKind::NotFound,
-            format!("The {what} '{name}' was not found."),
-        )
-        .advise("Check the name, its group and the subscription.")
+        Self::new(FaultKind::NotFound, format!("The {what} '{name}' was not found."))
+            .advise("Check the name, its group and the subscription.")
     }
 }
 
@@ -134,15 +122,9 @@ impl Error {
         doing: &str,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        let fault = Fault::new(
-            FaultKind::Internal,
-            format!("An internal error stopped {doing}."),
-        )
-        .advise("Try again; if it happens again, look into the service's log.");
-        Self {
-            fault: Box::new(fault),
-            cause: Some(Arc::from(cause.into())),
-        }
+        let fault = Fault::new(FaultKind::Internal, format!("An internal error stopped {doing}."))
+            .advise("Try again; if it happens again, look into the service's log.");
+        Self { fault: Box::new(fault), cause: Some(Arc::from(cause.into())) }
     }
 
     /// Its kind.
@@ -154,10 +136,7 @@ impl Error {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
-        Self {
-            fault: Box::new(fault),
-            cause: None,
-        }
+        Self { fault: Box::new(fault), cause: None }
     }
 }
 
@@ -169,8 +148,6 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause
-            .as_deref()
-            .map(|c| c as &(dyn std::error::Error + 'static))
+        self.cause.as_deref().map(|c| c as &(dyn std::error::Error + 'static))
     }
 }

@@ -50,10 +50,7 @@ impl Marker {
     /// The marker of a name, in any case.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, marker)| *marker)
+        Self::ALL.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, marker)| *marker)
     }
 
     /// Whether two days lie in one period of this marker.
@@ -77,28 +74,23 @@ impl Marker {
 /// # Errors
 /// [`FaultKind::InvalidInput`] with a message that says what is allowed.
 pub fn parse_duration(text: &str) -> Result<Span, Fault> {
-    calendar_span(text)
-        .filter(|span| in_bounds(*span))
-        .ok_or_else(|| {
-            let shown: String = text.chars().take(100).collect();
-            Fault::new(
-                FaultKind::InvalidInput,
-                format!(
-                    "The duration '{shown}' is not valid: it must be an ISO 8601 duration of days, \
+    calendar_span(text).filter(|span| in_bounds(*span)).ok_or_else(|| {
+        let shown: String = text.chars().take(100).collect();
+        Fault::new(
+            FaultKind::InvalidInput,
+            format!(
+                "The duration '{shown}' is not valid: it must be an ISO 8601 duration of days, \
                  weeks, months or years, such as P7D, P12W, P6M or P1Y, longer than nothing and \
                  at most P{YEARS_MAX}Y."
-                ),
-            )
-        })
+            ),
+        )
+    })
 }
 
 fn calendar_span(text: &str) -> Option<Span> {
     // The parser knows more forms than the wire allows: signs, fractions, hours, small letters.
-    let wire = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || b"PYMWD".contains(&b));
-    wire.then(|| SpanParser::new().parse_span(text).ok())
-        .flatten()
+    let wire = text.bytes().all(|b| b.is_ascii_digit() || b"PYMWD".contains(&b));
+    wire.then(|| SpanParser::new().parse_span(text).ok()).flatten()
 }
 
 fn in_bounds(span: Span) -> bool {
@@ -106,8 +98,7 @@ fn in_bounds(span: Span) -> bool {
     let Ok(last) = from.checked_add(Span::new().years(YEARS_MAX)) else {
         return false;
     };
-    from.checked_add(span)
-        .is_ok_and(|end| end > from && end <= last)
+    from.checked_add(span).is_ok_and(|end| end > from && end <= last)
 }
 
 /// When a point that was made at `created` may go.
@@ -116,28 +107,16 @@ fn in_bounds(span: Span) -> bool {
 /// [`FaultKind::InvalidInput`] when the rule is not one that [`crate::policy::check`] passes, or
 /// when time ends before.
 pub fn expires(created: Timestamp, rule: &RetentionRule) -> Result<Timestamp, Fault> {
-    let near = rule
-        .lifecycles
-        .iter()
-        .find(|cycle| cycle.store == DataStore::Operational);
+    let near = rule.lifecycles.iter().find(|cycle| cycle.store == DataStore::Operational);
     let cycle = near.ok_or_else(|| {
-        let message = format!(
-            "The retention rule '{}' keeps nothing near the disks.",
-            rule.name
-        );
+        let message = format!("The retention rule '{}' keeps nothing near the disks.", rule.name);
         Fault::new(FaultKind::InvalidInput, message)
     })?;
     let span = parse_duration(&cycle.delete_after)?;
-    let end = created
-        .to_zoned(TimeZone::UTC)
-        .checked_add(span)
-        .map_err(|_| {
-            let message = format!(
-                "The duration '{}' ends after all dates.",
-                cycle.delete_after
-            );
-            Fault::new(FaultKind::InvalidInput, message)
-        })?;
+    let end = created.to_zoned(TimeZone::UTC).checked_add(span).map_err(|_| {
+        let message = format!("The duration '{}' ends after all dates.", cycle.delete_after);
+        Fault::new(FaultKind::InvalidInput, message)
+    })?;
     Ok(end.timestamp())
 }
 
@@ -149,19 +128,12 @@ pub fn tag_of(rule: &BackupRule, time: Timestamp, earlier: &[Timestamp]) -> Stri
     let zone = schedule::zone(rule.time_zone.as_deref()).unwrap_or(TimeZone::UTC);
     let day = |time: Timestamp| time.to_zoned(zone.clone()).date();
     let today = day(time);
-    let past: Vec<Date> = earlier
-        .iter()
-        .filter(|t| **t < time)
-        .map(|t| day(*t))
-        .collect();
+    let past: Vec<Date> = earlier.iter().filter(|t| **t < time).map(|t| day(*t)).collect();
     let mut special: Vec<&TagRule> = rule.tags.iter().filter(|tag| !tag.is_default).collect();
     // Stable: tags of one priority stay in the order that the client wrote.
     special.sort_by_key(|tag| tag.priority);
     let holds = |tag: &&&TagRule| {
-        tag.criteria
-            .iter()
-            .flatten()
-            .any(|criteria| is_met(criteria, today, &past))
+        tag.criteria.iter().flatten().any(|criteria| is_met(criteria, today, &past))
     };
     let default = || rule.tags.iter().find(|tag| tag.is_default);
     let chosen = special.iter().find(holds).copied().or_else(default);
@@ -170,10 +142,6 @@ pub fn tag_of(rule: &BackupRule, time: Timestamp, earlier: &[Timestamp]) -> Stri
 
 fn is_met(criteria: &TagCriteria, today: Date, past: &[Date]) -> bool {
     let first = |marker: Marker| !past.iter().any(|day| marker.together(*day, today));
-    let mut markers = criteria
-        .absolute
-        .iter()
-        .flatten()
-        .filter_map(|name| Marker::parse(name));
+    let mut markers = criteria.absolute.iter().flatten().filter_map(|name| Marker::parse(name));
     markers.any(first)
 }

@@ -67,11 +67,7 @@ fn interval(text: &str) -> Option<Interval> {
         }
     };
     let (start, offset) = instant(start)?;
-    let interval = Interval {
-        start,
-        offset,
-        every,
-    };
+    let interval = Interval { start, offset, every };
     // A start outside the range of time has no runs.
     interval.anchor(&TimeZone::UTC)?;
     Some(interval)
@@ -89,19 +85,13 @@ fn instant(text: &str) -> Option<(DateTime, Option<Offset>)> {
     };
     let (local, tail) = text.split_at_checked(text.len() - (time.len() - sign))?;
     let digits = tail.get(1..).filter(|rest| shaped(rest, "dd:dd"))?;
-    let (hours, minutes): (i32, i32) = (
-        digits.get(..2)?.parse().ok()?,
-        digits.get(3..)?.parse().ok()?,
-    );
+    let (hours, minutes): (i32, i32) =
+        (digits.get(..2)?.parse().ok()?, digits.get(3..)?.parse().ok()?);
     if hours > 14 || minutes > 59 {
         return None;
     }
     let seconds = (hours * 60 + minutes) * 60;
-    let seconds = if tail.starts_with('-') {
-        -seconds
-    } else {
-        seconds
-    };
+    let seconds = if tail.starts_with('-') { -seconds } else { seconds };
     Some((date_time(local)?, Some(Offset::from_seconds(seconds).ok()?)))
 }
 
@@ -120,32 +110,18 @@ fn date_time(text: &str) -> Option<DateTime> {
     }
     let nanosecond: i32 = format!("{fraction:0<9}").parse().ok()?;
     let at = |range: std::ops::Range<usize>| minute.get(range)?.parse::<i8>().ok();
-    let second: i8 = second
-        .get(1..)
-        .map_or(Some(0), |digits| digits.parse().ok())?;
+    let second: i8 = second.get(1..).map_or(Some(0), |digits| digits.parse().ok())?;
     let year: i16 = minute.get(..4)?.parse().ok()?;
-    DateTime::new(
-        year,
-        at(5..7)?,
-        at(8..10)?,
-        at(11..13)?,
-        at(14..16)?,
-        second,
-        nanosecond,
-    )
-    .ok()
+    DateTime::new(year, at(5..7)?, at(8..10)?, at(11..13)?, at(14..16)?, second, nanosecond).ok()
 }
 
 /// Whether a text has a shape: `d` is a digit, anything else is itself.
 fn shaped(text: &str, shape: &str) -> bool {
     text.len() == shape.len()
-        && text
-            .bytes()
-            .zip(shape.bytes())
-            .all(|(byte, wanted)| match wanted {
-                b'd' => byte.is_ascii_digit(),
-                _ => byte == wanted,
-            })
+        && text.bytes().zip(shape.bytes()).all(|(byte, wanted)| match wanted {
+            b'd' => byte.is_ascii_digit(),
+            _ => byte == wanted,
+        })
 }
 
 /// The zone of a Windows time-zone name; no name is UTC.
@@ -158,16 +134,11 @@ pub fn zone(name: Option<&str>) -> Result<TimeZone, Fault> {
     if aliases.iter().any(|alias| name.eq_ignore_ascii_case(alias)) {
         return Ok(TimeZone::UTC);
     }
-    let known = name
-        .parse::<windows_timezones::WindowsTimezone>()
-        .ok()
-        .and_then(|zone| {
-            let id = zone.tzdb_id();
-            // The machine's own table may be newer; the one we carry is always there.
-            TimeZone::get(id)
-                .or_else(|_| TimeZoneDatabase::bundled().get(id))
-                .ok()
-        });
+    let known = name.parse::<windows_timezones::WindowsTimezone>().ok().and_then(|zone| {
+        let id = zone.tzdb_id();
+        // The machine's own table may be newer; the one we carry is always there.
+        TimeZone::get(id).or_else(|_| TimeZoneDatabase::bundled().get(id)).ok()
+    });
     known.ok_or_else(|| {
         let shown: String = name.chars().take(100).collect();
         Fault::new(
@@ -221,9 +192,7 @@ fn stride(anchor: Timestamp, hours: i64, at: Timestamp, more: i64) -> Option<Tim
     let seconds = hours.checked_mul(3600)?;
     let passed = at.duration_since(anchor).as_secs().checked_div(seconds)?;
     let strides = passed.checked_add(more)?;
-    anchor
-        .checked_add(SignedDuration::from_secs(strides.checked_mul(seconds)?))
-        .ok()
+    anchor.checked_add(SignedDuration::from_secs(strides.checked_mul(seconds)?)).ok()
 }
 
 /// Runs of a daily interval around an instant, in order.
@@ -237,12 +206,10 @@ fn days(anchor: Timestamp, zone: &TimeZone, at: Timestamp) -> impl Iterator<Item
         .filter_map(move |date| match date.cmp(&start) {
             std::cmp::Ordering::Less => None,
             std::cmp::Ordering::Equal => Some(anchor),
-            std::cmp::Ordering::Greater => zone
-                .to_ambiguous_timestamp(date.to_datetime(time))
-                .compatible()
-                .ok(),
+            std::cmp::Ordering::Greater => {
+                zone.to_ambiguous_timestamp(date.to_datetime(time)).compatible().ok()
+            }
         })
-        .filter(move |run| *run >= anchor)
 }
 
 /// The first run after an instant; None when the rule is not one that [`crate::policy::check`]
@@ -250,18 +217,12 @@ fn days(anchor: Timestamp, zone: &TimeZone, at: Timestamp) -> impl Iterator<Item
 #[must_use]
 pub fn next_run(rule: &BackupRule, after: Timestamp) -> Option<Timestamp> {
     let zone = zone(rule.time_zone.as_deref()).ok()?;
-    rule.intervals
-        .iter()
-        .filter_map(|text| interval(text)?.next(&zone, after))
-        .min()
+    rule.intervals.iter().filter_map(|text| interval(text)?.next(&zone, after)).min()
 }
 
 /// The last run at or before an instant; None when there was none yet.
 #[must_use]
 pub fn previous_run(rule: &BackupRule, at: Timestamp) -> Option<Timestamp> {
     let zone = zone(rule.time_zone.as_deref()).ok()?;
-    rule.intervals
-        .iter()
-        .filter_map(|text| interval(text)?.previous(&zone, at))
-        .max()
+    rule.intervals.iter().filter_map(|text| interval(text)?.previous(&zone, at)).max()
 }

@@ -41,9 +41,7 @@ fn settings(folder: &Path) -> Settings {
 }
 
 async fn open(folder: &Path) -> (Arc<Service>, Option<tresor_core::service::FirstStart>) {
-    Service::open(folder, settings(folder), Env::system())
-        .await
-        .unwrap()
+    Service::open(folder, settings(folder), Env::system()).await.unwrap()
 }
 
 impl World {
@@ -53,22 +51,14 @@ impl World {
         service.confirm_first_start().await.unwrap();
         service.start().await;
         let first = first.unwrap();
-        let owner = service
-            .sign_in(first.client_id, &first.client_secret)
-            .await
-            .unwrap()
-            .unwrap();
+        let owner = service.sign_in(first.client_id, &first.client_secret).await.unwrap().unwrap();
         let caller = Caller {
             object_id: owner.object_id,
             client_id: owner.client_id,
             name: owner.name,
             correlation: Uuid::nil(),
         };
-        Self {
-            service,
-            caller,
-            folder,
-        }
+        Self { service, caller, folder }
     }
 
     fn id(&self, tail: &str) -> ResourceId {
@@ -101,18 +91,13 @@ impl World {
             attributes: BTreeMap::new(),
         };
         let outcome = self.service.disk_put(&self.caller, spec).await.unwrap();
-        assert_eq!(
-            self.ended(outcome.operation).await.status,
-            OperationStatus::Succeeded
-        );
+        assert_eq!(self.ended(outcome.operation).await.status, OperationStatus::Succeeded);
         id
     }
 
     async fn ended(&self, operation: Operation) -> Operation {
         for _ in 0..60 {
-            let held = self
-                .service
-                .operation_held(operation.id, Duration::from_secs(1));
+            let held = self.service.operation_held(operation.id, Duration::from_secs(1));
             let now = held.await.unwrap().unwrap();
             if now.status != OperationStatus::Running {
                 return now;
@@ -122,41 +107,26 @@ impl World {
     }
 
     async fn write(&self, disk: &ResourceId, offset: u64, bytes: Vec<u8>) {
-        let (_, grant) = self
-            .service
-            .grant_open(&self.caller, disk, Access::Write, 60)
-            .await
-            .unwrap();
+        let (_, grant) =
+            self.service.grant_open(&self.caller, disk, Access::Write, 60).await.unwrap();
         let blob = self.service.blob(grant.id).await.unwrap().unwrap();
-        tokio::task::spawn_blocking(move || blob.write(offset, &bytes))
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::task::spawn_blocking(move || blob.write(offset, &bytes)).await.unwrap().unwrap();
         self.service.grant_close(&self.caller, disk).await.unwrap();
     }
 
     async fn bytes(&self, disk: &ResourceId) -> Vec<u8> {
-        let (_, grant) = self
-            .service
-            .grant_open(&self.caller, disk, Access::Read, 60)
-            .await
-            .unwrap();
+        let (_, grant) =
+            self.service.grant_open(&self.caller, disk, Access::Read, 60).await.unwrap();
         let blob = self.service.blob(grant.id).await.unwrap().unwrap();
         let all = 0..blob.size();
-        let bytes = tokio::task::spawn_blocking(move || blob.read(all))
-            .await
-            .unwrap()
-            .unwrap();
+        let bytes = tokio::task::spawn_blocking(move || blob.read(all)).await.unwrap().unwrap();
         self.service.grant_close(&self.caller, disk).await.unwrap();
         bytes
     }
 
     async fn vault(&self, tail: &str, settings: VaultSettings) -> Resource {
         let id = self.id(tail);
-        let identity = IdentitySpec {
-            system: true,
-            user: vec![],
-        };
+        let identity = IdentitySpec { system: true, user: vec![] };
         let spec = VaultSpec {
             id,
             location: "westus".into(),
@@ -164,19 +134,13 @@ impl World {
             identity: Some(identity),
             settings,
         };
-        self.service
-            .vault_put(&self.caller, spec)
-            .await
-            .unwrap()
-            .resource
+        self.service.vault_put(&self.caller, spec).await.unwrap().resource
     }
 
     async fn assign(&self, scope: &ResourceId, role: &str, principal: Uuid) {
         let name = Uuid::now_v7();
         let id = scope
-            .join(&format!(
-                "providers/Microsoft.Authorization/roleAssignments/{name}"
-            ))
+            .join(&format!("providers/Microsoft.Authorization/roleAssignments/{name}"))
             .unwrap();
         let spec = AssignmentSpec {
             id,
@@ -186,18 +150,11 @@ impl World {
             principal_type: None,
             description: None,
         };
-        self.service
-            .assignment_put(&self.caller, spec)
-            .await
-            .unwrap();
+        self.service.assignment_put(&self.caller, spec).await.unwrap();
     }
 
     async fn job(&self, vault: &ResourceId, operation: Operation) -> Job {
-        assert_eq!(
-            operation.status,
-            OperationStatus::Succeeded,
-            "{operation:?}"
-        );
+        assert_eq!(operation.status, OperationStatus::Succeeded, "{operation:?}");
         let id: Uuid = operation.job.unwrap().name().parse().unwrap();
         for _ in 0..600 {
             let job = self.service.job(vault, id).await.unwrap();
@@ -210,10 +167,7 @@ impl World {
     }
 
     async fn backup(&self, vault: &ResourceId, instance: &ResourceId) -> Job {
-        let started = self
-            .service
-            .backup_start(&self.caller, instance, "BackupHourly", None)
-            .await;
+        let started = self.service.backup_start(&self.caller, instance, "BackupHourly", None).await;
         let job = self.job(vault, started.unwrap()).await;
         assert_eq!(job.status, JobStatus::Completed, "{job:?}");
         job
@@ -231,12 +185,7 @@ fn storage() -> VaultSettings {
 }
 
 fn rules() -> Vec<Rule> {
-    let tag = TagRule {
-        tag: "Default".into(),
-        is_default: true,
-        priority: 99,
-        criteria: None,
-    };
+    let tag = TagRule { tag: "Default".into(), is_default: true, priority: 99, criteria: None };
     vec![
         Rule::Backup(BackupRule {
             name: "BackupHourly".into(),
@@ -293,38 +242,18 @@ async fn protect(world: &World) -> Protected {
     let group = world.group("rg").await;
     let target_group = world.group("target").await;
     let origin = OriginSpec::Upload { bytes: SIZE + 512 };
-    let disk = world
-        .disk("rg/providers/Microsoft.Compute/disks/d", origin, None)
-        .await;
+    let disk = world.disk("rg/providers/Microsoft.Compute/disks/d", origin, None).await;
     world.write(&disk, MIB, noise(1, 8 * MIB)).await;
     world.write(&disk, 40 * MIB, vec![0x5a; 3 << 20]).await;
-    let vault = world
-        .vault(
-            "rg/providers/Microsoft.DataProtection/backupVaults/v",
-            storage(),
-        )
-        .await;
+    let vault =
+        world.vault("rg/providers/Microsoft.DataProtection/backupVaults/v", storage()).await;
     let identity = vault.as_vault().unwrap().identity.system.unwrap();
-    world
-        .assign(&group, "3e5e47e6-65f7-47ef-90b5-e5dd4d455f24", identity)
-        .await;
-    world
-        .assign(&group, "7efff54f-a5b4-42b5-a1c5-5411624893ce", identity)
-        .await;
-    world
-        .assign(
-            &target_group,
-            "b50d9833-a0cb-478e-945f-707fcc997c13",
-            identity,
-        )
-        .await;
+    world.assign(&group, "3e5e47e6-65f7-47ef-90b5-e5dd4d455f24", identity).await;
+    world.assign(&group, "7efff54f-a5b4-42b5-a1c5-5411624893ce", identity).await;
+    world.assign(&target_group, "b50d9833-a0cb-478e-945f-707fcc997c13", identity).await;
     let policy = vault.id.join("backupPolicies/p").unwrap();
     let types = vec!["Microsoft.Compute/disks".into()];
-    world
-        .service
-        .policy_put(&world.caller, &policy, types, rules())
-        .await
-        .unwrap();
+    world.service.policy_put(&world.caller, &policy, types, rules()).await.unwrap();
     let instance = vault.id.join("backupInstances/i").unwrap();
     let spec = InstanceSpec {
         id: Some(instance.clone()),
@@ -337,24 +266,9 @@ async fn protect(world: &World) -> Protected {
         identity: None,
         deep: false,
     };
-    let outcome = world
-        .service
-        .instance_put(&world.caller, spec)
-        .await
-        .unwrap();
-    assert_eq!(
-        outcome.operation.status,
-        OperationStatus::Succeeded,
-        "{:?}",
-        outcome.operation
-    );
-    Protected {
-        disk,
-        vault: vault.id,
-        policy,
-        instance,
-        target_group,
-    }
+    let outcome = world.service.instance_put(&world.caller, spec).await.unwrap();
+    assert_eq!(outcome.operation.status, OperationStatus::Succeeded, "{:?}", outcome.operation);
+    Protected { disk, vault: vault.id, policy, instance, target_group }
 }
 
 fn restore_of(point: &str, target: &ResourceId) -> RestoreSpec {
@@ -372,60 +286,27 @@ async fn two_backups_and_a_restore_of_each() {
     let world = World::new().await;
     let p = protect(&world).await;
     let first = world.bytes(&p.disk).await;
-    let whole = world
-        .backup(&p.vault, &p.instance)
-        .await
-        .progress
-        .transfer
-        .unwrap();
-    assert!(
-        whole.stored > 8 * MIB && whole.stored < 9 * MIB,
-        "{whole:?}"
-    );
+    let whole = world.backup(&p.vault, &p.instance).await.progress.transfer.unwrap();
+    assert!(whole.stored > 8 * MIB && whole.stored < 9 * MIB, "{whole:?}");
     world.write(&p.disk, 20 * MIB, noise(2, 128 << 10)).await;
     let second = world.bytes(&p.disk).await;
-    let little = world
-        .backup(&p.vault, &p.instance)
-        .await
-        .progress
-        .transfer
-        .unwrap();
+    let little = world.backup(&p.vault, &p.instance).await.progress.transfer.unwrap();
     assert!(little.read <= 4 * (128 << 10) + SIZE / 100, "{little:?}");
-    let points = world
-        .service
-        .points(&p.instance, None, None, None, 10)
-        .await
-        .unwrap()
-        .rows;
+    let points = world.service.points(&p.instance, None, None, None, 10).await.unwrap().rows;
     assert_eq!(points.len(), 2);
     for (point, wanted) in points.iter().zip([&second, &first]) {
         let name = format!("providers/Microsoft.Compute/disks/of-{}", point.key);
         let target = p.target_group.join(&name).unwrap();
         let spec = restore_of(&point.key, &target);
-        let checked = world
-            .service
-            .validate_restore(&world.caller, &p.instance, spec.clone());
+        let checked = world.service.validate_restore(&world.caller, &p.instance, spec.clone());
         assert_eq!(checked.await.unwrap().status, OperationStatus::Succeeded);
-        let begun = world
-            .service
-            .restore_start(&world.caller, &p.instance, spec)
-            .await
-            .unwrap();
+        let begun = world.service.restore_start(&world.caller, &p.instance, spec).await.unwrap();
         let job = world.job(&p.vault, begun).await;
         assert_eq!(job.status, JobStatus::Completed, "{job:?}");
-        assert!(
-            world.bytes(&target).await == *wanted,
-            "the restored bytes differ"
-        );
+        assert!(world.bytes(&target).await == *wanted, "the restored bytes differ");
         let again = restore_of(&point.key, &target);
-        let again = world
-            .service
-            .restore_start(&world.caller, &p.instance, again)
-            .await
-            .unwrap();
-        let OperationStatus::Failed(fault) = again.status else {
-            panic!("the name was taken")
-        };
+        let again = world.service.restore_start(&world.caller, &p.instance, again).await.unwrap();
+        let OperationStatus::Failed(fault) = again.status else { panic!("the name was taken") };
         assert_eq!(fault.kind, tresor_core::error::FaultKind::DiskNameTaken);
     }
     world.service.stop().await;
@@ -437,27 +318,14 @@ async fn a_restart_keeps_everything_and_an_incremental_stays_one() {
     let p = protect(&world).await;
     world.backup(&p.vault, &p.instance).await;
     world.service.stop().await;
-    let World {
-        service,
-        caller,
-        folder,
-    } = world;
+    let World { service, caller, folder } = world;
     drop(service);
     let (service, first) = open(folder.path()).await;
     assert!(first.is_none(), "a second start is not a first");
     service.start().await;
-    let world = World {
-        service,
-        caller,
-        folder,
-    };
+    let world = World { service, caller, folder };
     world.write(&p.disk, 50 * MIB, noise(3, 64 << 10)).await;
-    let little = world
-        .backup(&p.vault, &p.instance)
-        .await
-        .progress
-        .transfer
-        .unwrap();
+    let little = world.backup(&p.vault, &p.instance).await.progress.transfer.unwrap();
     assert!(little.read <= 4 * (64 << 10) + SIZE / 100, "{little:?}");
     world.service.stop().await;
 }
@@ -468,69 +336,22 @@ async fn ending_protection_frees_disk_policy_vault_and_group_but_no_bytes() {
     let p = protect(&world).await;
     world.backup(&p.vault, &p.instance).await;
     let group = world.id("rg");
-    let refused = world
-        .service
-        .group_delete(&world.caller, &group)
-        .await
-        .unwrap_err();
-    assert!(
-        refused.fault.message.contains("backupInstances/i"),
-        "{refused:?}"
-    );
-    assert!(
-        world
-            .service
-            .policy_delete(&world.caller, &p.policy)
-            .await
-            .is_err()
-    );
-    let stop = world
-        .service
-        .transition(&world.caller, &p.instance, Transition::Stop)
-        .await;
+    let refused = world.service.group_delete(&world.caller, &group).await.unwrap_err();
+    assert!(refused.fault.message.contains("backupInstances/i"), "{refused:?}");
+    assert!(world.service.policy_delete(&world.caller, &p.policy).await.is_err());
+    let stop = world.service.transition(&world.caller, &p.instance, Transition::Stop).await;
     assert!(stop.unwrap().is_some());
     assert!(
-        world
-            .service
-            .backup_start(&world.caller, &p.instance, "BackupHourly", None)
-            .await
-            .is_err()
+        world.service.backup_start(&world.caller, &p.instance, "BackupHourly", None).await.is_err()
     );
-    world
-        .service
-        .instance_delete(&world.caller, &p.instance)
-        .await
-        .unwrap()
-        .unwrap();
+    world.service.instance_delete(&world.caller, &p.instance).await.unwrap().unwrap();
     assert!(world.service.find(&p.instance).await.unwrap().is_none());
-    assert!(
-        world
-            .service
-            .policy_delete(&world.caller, &p.policy)
-            .await
-            .unwrap()
-    );
-    assert!(
-        world
-            .service
-            .vault_delete(&world.caller, &p.vault)
-            .await
-            .unwrap()
-            .is_some()
-    );
-    assert!(
-        world
-            .service
-            .group_delete(&world.caller, &group)
-            .await
-            .unwrap()
-            .is_some()
-    );
+    assert!(world.service.policy_delete(&world.caller, &p.policy).await.unwrap());
+    assert!(world.service.vault_delete(&world.caller, &p.vault).await.unwrap().is_some());
+    assert!(world.service.group_delete(&world.caller, &group).await.unwrap().is_some());
     world.service.stop().await;
     drop(world.service);
-    let records = std::fs::read_dir(world.folder.path().join("store/points"))
-        .unwrap()
-        .count();
+    let records = std::fs::read_dir(world.folder.path().join("store/points")).unwrap().count();
     assert_eq!(records, 1, "a soft-deleted instance keeps its point");
 }
 
@@ -538,13 +359,8 @@ async fn ending_protection_frees_disk_policy_vault_and_group_but_no_bytes() {
 async fn snapshots_and_copies_hold_the_bytes_of_their_instant() {
     let world = World::new().await;
     world.group("rg").await;
-    let disk = world
-        .disk(
-            "rg/providers/Microsoft.Compute/disks/d",
-            OriginSpec::Empty,
-            Some(SIZE),
-        )
-        .await;
+    let disk =
+        world.disk("rg/providers/Microsoft.Compute/disks/d", OriginSpec::Empty, Some(SIZE)).await;
     world.write(&disk, 0, noise(4, MIB)).await;
     let before = world.bytes(&disk).await;
     let id = world.id("rg/providers/Microsoft.Compute/snapshots/s");
@@ -557,45 +373,17 @@ async fn snapshots_and_copies_hold_the_bytes_of_their_instant() {
         sku: None,
         attributes: BTreeMap::new(),
     };
-    let made = world
-        .service
-        .snapshot_put(&world.caller, spec)
-        .await
-        .unwrap();
-    assert_eq!(
-        world.ended(made.operation).await.status,
-        OperationStatus::Succeeded
-    );
+    let made = world.service.snapshot_put(&world.caller, spec).await.unwrap();
+    assert_eq!(world.ended(made.operation).await.status, OperationStatus::Succeeded);
     world.write(&disk, 512, noise(5, MIB)).await;
     assert!(world.bytes(&id).await == before, "the snapshot changed");
     let unique_id = None;
-    let origin = OriginSpec::Copy {
-        source: id.clone(),
-        unique_id,
-    };
-    let copy = world
-        .disk("rg/providers/Microsoft.Compute/disks/c", origin, None)
-        .await;
-    assert!(
-        world.bytes(&copy).await == before,
-        "the copy of a snapshot differs"
-    );
-    let origin = OriginSpec::Copy {
-        source: disk.clone(),
-        unique_id,
-    };
-    let copy = world
-        .disk("rg/providers/Microsoft.Compute/disks/c2", origin, None)
-        .await;
-    assert!(
-        world.bytes(&copy).await == world.bytes(&disk).await,
-        "the copy of a disk differs"
-    );
-    world
-        .service
-        .snapshot_delete(&world.caller, &id)
-        .await
-        .unwrap()
-        .unwrap();
+    let origin = OriginSpec::Copy { source: id.clone(), unique_id };
+    let copy = world.disk("rg/providers/Microsoft.Compute/disks/c", origin, None).await;
+    assert!(world.bytes(&copy).await == before, "the copy of a snapshot differs");
+    let origin = OriginSpec::Copy { source: disk.clone(), unique_id };
+    let copy = world.disk("rg/providers/Microsoft.Compute/disks/c2", origin, None).await;
+    assert!(world.bytes(&copy).await == world.bytes(&disk).await, "the copy of a disk differs");
+    world.service.snapshot_delete(&world.caller, &id).await.unwrap().unwrap();
     world.service.stop().await;
 }

@@ -32,10 +32,7 @@ impl Directory {
     pub(crate) fn open_or_create(path: &Path) -> Result<Self> {
         let failed = |error| Error::io(format!("cannot make folder {}", path.display()), error);
         let full = std::path::absolute(path).map_err(failed)?;
-        let missing = full
-            .ancestors()
-            .take_while(|folder| !folder.is_dir())
-            .count();
+        let missing = full.ancestors().take_while(|folder| !folder.is_dir()).count();
         std::fs::create_dir_all(&full).map_err(failed)?;
         for parent in full.ancestors().skip(1).take(missing) {
             Self::open(parent)?.sync()?;
@@ -47,17 +44,11 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| Error::io(format!("cannot open folder {}", path.display()), error))?;
-        Ok(Self {
-            handle: File::from(handle),
-            path: path.to_owned(),
-        })
+        Ok(Self { handle: File::from(handle), path: path.to_owned() })
     }
 
     fn failed(&self, action: &str, name: &str, error: rustix::io::Errno) -> Error {
-        Error::io(
-            format!("cannot {action} {}", self.path.join(name).display()),
-            error,
-        )
+        Error::io(format!("cannot {action} {}", self.path.join(name).display()), error)
     }
 
     /// Opens a folder inside this one.
@@ -65,10 +56,7 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = rustix::fs::openat(&self.handle, name, flags, Mode::empty())
             .map_err(|error| self.failed("open folder", name, error))?;
-        Ok(Self {
-            handle: File::from(handle),
-            path: self.path.join(name),
-        })
+        Ok(Self { handle: File::from(handle), path: self.path.join(name) })
     }
 
     /// Makes a folder inside this one.
@@ -136,10 +124,7 @@ impl Directory {
         #[cfg(test)]
         power::renaming(&self.path.join(to));
         rustix::fs::renameat(&self.handle, from, &self.handle, to).map_err(|error| {
-            Error::poisoned(
-                format!("cannot rename {}", self.path.join(from).display()),
-                error,
-            )
+            Error::poisoned(format!("cannot rename {}", self.path.join(from).display()), error)
         })?;
         self.sync()
     }
@@ -185,10 +170,7 @@ pub(crate) fn lock(file: &File, what: &str) -> Result<()> {
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> Result<()> {
     before_step()?;
     file.write_all_at(bytes, offset).map_err(|error| {
-        Error::io(
-            format!("cannot write {} bytes at {offset}", bytes.len()),
-            error,
-        )
+        Error::io(format!("cannot write {} bytes at {offset}", bytes.len()), error)
     })
 }
 
@@ -201,10 +183,7 @@ pub(crate) fn punch(file: &File, offset: u64, length: u64) -> Result<()> {
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
             write_zeros(file, offset, length)
         }
-        Err(error) => Err(Error::io(
-            format!("cannot clear {length} bytes at {offset}"),
-            error,
-        )),
+        Err(error) => Err(Error::io(format!("cannot clear {length} bytes at {offset}"), error)),
     }
 }
 

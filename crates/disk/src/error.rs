@@ -42,11 +42,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self {
-            kind,
-            context: context.into(),
-            source: None,
-        }
+        Self { kind, context: context.into(), source: None }
     }
 
     /// An error of the operating system; its kind follows from the cause.
@@ -60,20 +56,12 @@ impl Error {
             io::ErrorKind::WouldBlock => ErrorKind::Busy,
             _ => ErrorKind::Io,
         };
-        Self {
-            kind,
-            context: context.into(),
-            source: Some(source),
-        }
+        Self { kind, context: context.into(), source: Some(source) }
     }
 
     /// A failed fsync, or a step after which it is unknown what is on the disk.
     pub(crate) fn poisoned(context: impl Into<String>, source: impl Into<io::Error>) -> Self {
-        Self {
-            kind: ErrorKind::Poisoned,
-            context: context.into(),
-            source: Some(source.into()),
-        }
+        Self { kind: ErrorKind::Poisoned, context: context.into(), source: Some(source.into()) }
     }
 
     /// What to decide by.

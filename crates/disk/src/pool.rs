@@ -96,11 +96,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let mut open = locked(&self.registry.open);
         // A volume that was removed has lost its place, perhaps to a new one of its name.
-        if open
-            .handles
-            .get(&self.name)
-            .is_some_and(|entry| entry.number == self.number)
-        {
+        if open.handles.get(&self.name).is_some_and(|entry| entry.number == self.number) {
             open.handles.remove(&self.name);
         }
         self.registry.closed.notify_all();
@@ -116,10 +112,7 @@ impl Pool {
                 folder.remove_folder(&name)?;
             }
         }
-        Ok(Self {
-            folder,
-            registry: Arc::default(),
-        })
+        Ok(Self { folder, registry: Arc::default() })
     }
 
     /// Makes a volume that reads as zeros, durable on return, and opens it.
@@ -158,36 +151,21 @@ impl Pool {
                 return Ok(volume);
             }
             // The last handle is being closed by another thread.
-            open = self
-                .registry
-                .closed
-                .wait(open)
-                .unwrap_or_else(PoisonError::into_inner);
+            open = self.registry.closed.wait(open).unwrap_or_else(PoisonError::into_inner);
         }
         let folder = self.folder.folder(name.as_str())?;
         open.next += 1;
         let number = open.next;
         // The place is taken first and filled below, so that a failure gives it back by drop,
         // after the lock on the registry has gone.
-        let entry = Entry {
-            number,
-            volume: Weak::new(),
-        };
+        let entry = Entry { number, volume: Weak::new() };
         open.handles.insert(name.clone(), entry);
         let registry = Arc::clone(&self.registry);
-        let registration = Registration {
-            registry,
-            name: name.clone(),
-            number,
-        };
+        let registration = Registration { registry, name: name.clone(), number };
         drop(open);
         let volume = Arc::new(Volume::open(folder, registration)?);
         let mut open = locked(&self.registry.open);
-        if let Some(entry) = open
-            .handles
-            .get_mut(name)
-            .filter(|entry| entry.number == number)
-        {
+        if let Some(entry) = open.handles.get_mut(name).filter(|entry| entry.number == number) {
             entry.volume = Arc::downgrade(&volume);
         }
         self.registry.closed.notify_all();
@@ -223,10 +201,7 @@ impl Pool {
     /// The names of the volumes, sorted.
     pub fn names(&self) -> Result<Vec<VolumeName>> {
         let names = self.folder.names()?;
-        let mut names: Vec<_> = names
-            .into_iter()
-            .filter_map(|n| VolumeName::new(n).ok())
-            .collect();
+        let mut names: Vec<_> = names.into_iter().filter_map(|n| VolumeName::new(n).ok()).collect();
         names.sort();
         Ok(names)
     }

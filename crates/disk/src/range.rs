@@ -112,10 +112,7 @@ mod tests {
     }
 
     fn some_ranges() -> impl Strategy<Value = Vec<Range<u64>>> {
-        prop::collection::vec(
-            (0u64..60, 0u64..12).prop_map(|(at, len)| at..at + len),
-            0..20,
-        )
+        prop::collection::vec((0u64..60, 0u64..12).prop_map(|(at, len)| at..at + len), 0..20)
     }
 
     proptest! {

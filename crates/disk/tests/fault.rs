@@ -2,10 +2,7 @@
 //!
 //! Fail points belong to the process, so each test holds a scenario, which excludes the others.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
-#![expect(
-    clippy::single_range_in_vec_init,
-    reason = "one range is what is expected"
-)]
+#![expect(clippy::single_range_in_vec_init, reason = "one range is what is expected")]
 
 use fail::FailScenario;
 use tempfile::TempDir;

@@ -18,11 +18,8 @@ fn folders() -> TempDir {
 }
 
 fn open(root: &Path, path: &str) -> Result<RawImage, ErrorKind> {
-    RawImage::open(
-        &root.join(path),
-        &[root.join("missing"), root.join("images")],
-    )
-    .map_err(|error| error.kind())
+    RawImage::open(&root.join(path), &[root.join("missing"), root.join("images")])
+        .map_err(|error| error.kind())
 }
 
 #[test]
@@ -33,14 +30,8 @@ fn an_allowed_image_is_read() {
     let mut bytes = [0; 24];
     image.read_at(&mut bytes, 1000).unwrap();
     assert_eq!(bytes, [7; 24]);
-    assert_eq!(
-        image.read_at(&mut bytes, 1001).unwrap_err().kind(),
-        ErrorKind::OutOfRange
-    );
-    assert_eq!(
-        image.extents(0..u64::MAX).unwrap(),
-        std::slice::from_ref(&(0..1024))
-    );
+    assert_eq!(image.read_at(&mut bytes, 1001).unwrap_err().kind(), ErrorKind::OutOfRange);
+    assert_eq!(image.extents(0..u64::MAX).unwrap(), std::slice::from_ref(&(0..1024)));
 }
 
 #[test]
@@ -62,17 +53,8 @@ fn links_may_lead_inside_but_not_out() {
     symlink(at("secret"), at("images/outside")).unwrap();
     symlink(root.path(), at("images/up")).unwrap();
     assert!(open(root.path(), "images/inside").is_ok());
-    for path in [
-        "images/outside",
-        "images/up/secret",
-        "images/../secret",
-        "secret",
-    ] {
-        assert_eq!(
-            open(root.path(), path).unwrap_err(),
-            ErrorKind::Denied,
-            "{path}"
-        );
+    for path in ["images/outside", "images/up/secret", "images/../secret", "secret"] {
+        assert_eq!(open(root.path(), path).unwrap_err(), ErrorKind::Denied, "{path}");
     }
 }
 
@@ -83,14 +65,7 @@ fn only_regular_files_are_images() {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
     for path in ["images/pipe", "images/inner", "images"] {
-        assert_eq!(
-            open(root.path(), path).unwrap_err(),
-            ErrorKind::Denied,
-            "{path}"
-        );
+        assert_eq!(open(root.path(), path).unwrap_err(), ErrorKind::Denied, "{path}");
     }
-    assert_eq!(
-        open(root.path(), "images/none").unwrap_err(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(open(root.path(), "images/none").unwrap_err(), ErrorKind::NotFound);
 }

@@ -29,17 +29,7 @@ fn names_are_checked() {
         assert_eq!(name(good).to_string(), good);
     }
     let long = "a".repeat(65);
-    for bad in [
-        "",
-        "A",
-        "a/b",
-        "..",
-        ".new-a",
-        "a b",
-        "\u{e4}",
-        "a\0",
-        long.as_str(),
-    ] {
+    for bad in ["", "A", "a/b", "..", ".new-a", "a b", "\u{e4}", "a\0", long.as_str()] {
         assert_eq!(kind(VolumeName::new(bad)), ErrorKind::Denied, "{bad:?}");
     }
 }
@@ -49,10 +39,7 @@ fn volumes_are_created_once_listed_and_opened_as_one_handle() {
     let (_folder, pool) = pool();
     let b = pool.create(&name("b"), SIZE, [1; 16]).unwrap();
     pool.create(&name("a"), SIZE, [2; 16]).unwrap();
-    assert_eq!(
-        kind(pool.create(&name("b"), SIZE, [3; 16])),
-        ErrorKind::Exists
-    );
+    assert_eq!(kind(pool.create(&name("b"), SIZE, [3; 16])), ErrorKind::Exists);
     assert_eq!(pool.names().unwrap(), [name("a"), name("b")]);
     assert!(Arc::ptr_eq(&b, &pool.open_volume(&name("b")).unwrap()));
     assert_eq!((b.size(), b.generation(), b.base()), (SIZE, [1; 16], None));
@@ -91,10 +78,7 @@ fn a_view_outlives_the_removal_and_a_new_volume_of_the_name() {
     // The old handle's end has not taken the place of the new one.
     assert!(Arc::ptr_eq(&new, &pool.open_volume(&name("a")).unwrap()));
     assert_eq!((new.base(), new.generation()), (None, [2; 16]));
-    assert_eq!(
-        kind(pool.create(&name("a"), SIZE, [3; 16])),
-        ErrorKind::Exists
-    );
+    assert_eq!(kind(pool.create(&name("a"), SIZE, [3; 16])), ErrorKind::Exists);
 }
 
 #[test]
@@ -129,9 +113,7 @@ fn a_handle_that_is_being_closed_is_waited_for() {
             scope.spawn(move || {
                 for _ in 0..40 {
                     let volume = pool.open_volume(&name("a")).unwrap();
-                    volume
-                        .write_at(&[thread; 512], u64::from(thread) * 512)
-                        .unwrap();
+                    volume.write_at(&[thread; 512], u64::from(thread) * 512).unwrap();
                 }
             });
         }

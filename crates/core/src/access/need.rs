@@ -8,10 +8,8 @@ use crate::model::{ResourceId, RoleAssignment, RoleDefinition};
 use std::borrow::Borrow;
 use uuid::Uuid;
 
-const ON_DISK: [&str; 2] = [
-    "Microsoft.Compute/disks/read",
-    "Microsoft.Compute/disks/beginGetAccess/action",
-];
+const ON_DISK: [&str; 2] =
+    ["Microsoft.Compute/disks/read", "Microsoft.Compute/disks/beginGetAccess/action"];
 
 const ON_SNAPSHOT_GROUP: [&str; 6] = [
     "Microsoft.Resources/subscriptions/resourceGroups/read",
@@ -43,11 +41,7 @@ pub struct Need {
 #[must_use]
 pub fn backup_needs(disk: &ResourceId, snapshot_group: &ResourceId) -> Vec<Need> {
     let on_disk = needs(&ON_DISK, disk, DISK_BACKUP_READER);
-    let on_group = needs(
-        &ON_SNAPSHOT_GROUP,
-        snapshot_group,
-        DISK_SNAPSHOT_CONTRIBUTOR,
-    );
+    let on_group = needs(&ON_SNAPSHOT_GROUP, snapshot_group, DISK_SNAPSHOT_CONTRIBUTOR);
     on_disk.chain(on_group).collect()
 }
 
@@ -62,11 +56,7 @@ fn needs<'a>(
     scope: &'a ResourceId,
     role: Uuid,
 ) -> impl Iterator<Item = Need> + use<'a> {
-    actions.iter().map(move |action| Need {
-        action,
-        scope: scope.clone(),
-        role,
-    })
+    actions.iter().map(move |action| Need { action, scope: scope.clone(), role })
 }
 
 /// The needs that the assignments of one principal do not meet, in their order.

@@ -59,11 +59,7 @@ fn model_matches(pattern: &str, action: &str) -> bool {
         let mut next = vec![false; action.len() + 1];
         next[0] = p == b'*' && row[0];
         for (at, a) in action.bytes().enumerate() {
-            next[at + 1] = if p == b'*' {
-                row[at + 1] || next[at]
-            } else {
-                p == a && row[at]
-            };
+            next[at + 1] = if p == b'*' { row[at + 1] || next[at] } else { p == a && row[at] };
         }
         row = next;
     }
@@ -137,16 +133,8 @@ fn built_in_roles_are_complete() {
         assert!(ids.contains(&id), "{id}");
     }
     for role in built_in() {
-        assert!(
-            role.built_in && role.assignable_scopes == [ResourceId::root()],
-            "{}",
-            role.name
-        );
-        assert!(
-            !role.actions.is_empty() || !role.data_actions.is_empty(),
-            "{}",
-            role.name
-        );
+        assert!(role.built_in && role.assignable_scopes == [ResourceId::root()], "{}", role.name);
+        assert!(!role.actions.is_empty() || !role.data_actions.is_empty(), "{}", role.name);
     }
 }
 
@@ -156,43 +144,15 @@ fn general_roles_allow_what_they_say() {
         (OWNER, "Microsoft.Authorization/roleAssignments/write", true),
         (OWNER, "Anything/at/all", true),
         (CONTRIBUTOR, "Microsoft.Compute/disks/write", true),
-        (
-            CONTRIBUTOR,
-            "Microsoft.Authorization/roleAssignments/read",
-            true,
-        ),
-        (
-            CONTRIBUTOR,
-            "microsoft.authorization/roleassignments/WRITE",
-            false,
-        ),
-        (
-            CONTRIBUTOR,
-            "Microsoft.Authorization/roleDefinitions/delete",
-            false,
-        ),
-        (
-            CONTRIBUTOR,
-            "Microsoft.Authorization/elevateAccess/action",
-            false,
-        ),
+        (CONTRIBUTOR, "Microsoft.Authorization/roleAssignments/read", true),
+        (CONTRIBUTOR, "microsoft.authorization/roleassignments/WRITE", false),
+        (CONTRIBUTOR, "Microsoft.Authorization/roleDefinitions/delete", false),
+        (CONTRIBUTOR, "Microsoft.Authorization/elevateAccess/action", false),
         (READER, "Microsoft.DataProtection/backupVaults/read", true),
         (READER, "Microsoft.DataProtection/backupVaults/write", false),
-        (
-            READER,
-            "Microsoft.Compute/disks/beginGetAccess/action",
-            false,
-        ),
-        (
-            USER_ACCESS_ADMINISTRATOR,
-            "Microsoft.Authorization/roleDefinitions/write",
-            true,
-        ),
-        (
-            USER_ACCESS_ADMINISTRATOR,
-            "Microsoft.Compute/disks/write",
-            false,
-        ),
+        (READER, "Microsoft.Compute/disks/beginGetAccess/action", false),
+        (USER_ACCESS_ADMINISTRATOR, "Microsoft.Authorization/roleDefinitions/write", true),
+        (USER_ACCESS_ADMINISTRATOR, "Microsoft.Compute/disks/write", false),
         (
             ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR,
             "Microsoft.Authorization/roleAssignments/write",
@@ -214,12 +174,7 @@ fn general_roles_allow_what_they_say() {
 fn assignments_hold_at_their_scope_and_below_only() {
     let action = "Microsoft.Compute/disks/read";
     let allowed = |scope: &ResourceId| decide(&[assignment(READER, scope)], known, action, &disk());
-    for scope in [
-        ResourceId::root(),
-        id(""),
-        id("/resourceGroups/SOURCE"),
-        disk(),
-    ] {
+    for scope in [ResourceId::root(), id(""), id("/resourceGroups/SOURCE"), disk()] {
         assert!(allowed(&scope), "{scope}");
     }
     for scope in [
@@ -232,31 +187,19 @@ fn assignments_hold_at_their_scope_and_below_only() {
         assert!(!allowed(&scope), "{scope}");
     }
     let unknown = |_| None::<RoleDefinition>;
-    assert!(!decide(
-        &[assignment(OWNER, &disk())],
-        unknown,
-        action,
-        &disk()
-    ));
+    assert!(!decide(&[assignment(OWNER, &disk())], unknown, action, &disk()));
 }
 
 #[test]
 fn the_three_identity_roles_meet_exactly_their_needs() {
-    let (snapshots, target) = (
-        id("/resourceGroups/snapshots"),
-        id("/resourceGroups/target"),
-    );
+    let (snapshots, target) = (id("/resourceGroups/snapshots"), id("/resourceGroups/target"));
     let backup = backup_needs(&disk(), &snapshots);
     assert_eq!(backup.len(), 8);
     assert_eq!(missing(&backup, &[], known), backup);
     let reader = assignment(DISK_BACKUP_READER, &disk());
     let unmet = missing(&backup, std::slice::from_ref(&reader), known);
     assert_eq!(unmet, backup[2..]);
-    assert!(
-        unmet
-            .iter()
-            .all(|need| need.role == DISK_SNAPSHOT_CONTRIBUTOR)
-    );
+    assert!(unmet.iter().all(|need| need.role == DISK_SNAPSHOT_CONTRIBUTOR));
     let both = [reader, assignment(DISK_SNAPSHOT_CONTRIBUTOR, &snapshots)];
     assert_eq!(missing(&backup, &both, known), []);
     let restore = restore_needs(&target);
@@ -272,19 +215,12 @@ fn a_role_without_one_action_misses_exactly_it() {
     needs.extend(restore_needs(&target));
     let everything: BTreeSet<&str> = needs.iter().map(|need| need.action).collect();
     for left_out in &everything {
-        let rest: Vec<&str> = everything
-            .iter()
-            .filter(|a| *a != left_out)
-            .copied()
-            .collect();
+        let rest: Vec<&str> = everything.iter().filter(|a| *a != left_out).copied().collect();
         for custom in [role(&rest, &[]), role(&["*"], &[left_out])] {
             let given = [assignment(custom.id, &id(""))];
             let unmet = missing(&needs, &given, |_| Some(&custom));
             assert!(!unmet.is_empty());
-            assert!(
-                unmet.iter().all(|need| need.action == *left_out),
-                "{left_out}: {unmet:?}"
-            );
+            assert!(unmet.iter().all(|need| need.action == *left_out), "{left_out}: {unmet:?}");
         }
     }
 }

@@ -35,38 +35,24 @@ impl ResourceId {
     /// When the text does not begin with `/`, has empty segments, an odd number of segments,
     /// a subscription that is no GUID, control characters, or more than [`ID_BYTES_MAX`] bytes.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        let fail = |reason| IdError {
-            text: text.chars().take(200).collect(),
-            reason,
-        };
+        let fail = |reason| IdError { text: text.chars().take(200).collect(), reason };
         if text.len() > ID_BYTES_MAX {
             return Err(fail("it is too long"));
         }
         if text == "/" {
             return Ok(Self::root());
         }
-        let body = text
-            .strip_prefix('/')
-            .ok_or_else(|| fail("it must begin with '/'"))?;
+        let body = text.strip_prefix('/').ok_or_else(|| fail("it must begin with '/'"))?;
         let body = body.strip_suffix('/').unwrap_or(body);
         let segments: Vec<&str> = body.split('/').collect();
-        if segments
-            .iter()
-            .any(|s| s.is_empty() || *s == "." || *s == "..")
-        {
+        if segments.iter().any(|s| s.is_empty() || *s == "." || *s == "..") {
             return Err(fail("it has an empty or relative segment"));
         }
-        if body
-            .chars()
-            .any(|c| c.is_control() || "<>%&\\?#\"".contains(c))
-        {
+        if body.chars().any(|c| c.is_control() || "<>%&\\?#\"".contains(c)) {
             return Err(fail("it has a character that ids must not have"));
         }
         let key = format!("/{}", body.to_lowercase());
-        let id = Self {
-            text: format!("/{body}"),
-            key,
-        };
+        let id = Self { text: format!("/{body}"), key };
         id.check_shape().map_err(fail)?;
         Ok(id)
     }
@@ -85,40 +71,27 @@ impl ResourceId {
             if !namespace.contains('.') {
                 return Err("its provider namespace has no dot");
             }
-            let end = tail
-                .iter()
-                .position(|s| *s == "providers")
-                .unwrap_or(tail.len());
+            let end = tail.iter().position(|s| *s == "providers").unwrap_or(tail.len());
             let (pairs, after) = tail.split_at_checked(end).unwrap_or((tail, &[]));
             if pairs.is_empty() || pairs.len() % 2 != 0 {
                 return Err("its types and names do not come in pairs");
             }
             rest = after;
         }
-        if rest.is_empty() {
-            Ok(())
-        } else {
-            Err("its segments are not those of a resource id")
-        }
+        if rest.is_empty() { Ok(()) } else { Err("its segments are not those of a resource id") }
     }
 
     /// The scope above every subscription.
     #[must_use]
     pub fn root() -> Self {
-        Self {
-            text: "/".into(),
-            key: "/".into(),
-        }
+        Self { text: "/".into(), key: "/".into() }
     }
 
     /// The scope of a subscription.
     #[must_use]
     pub fn of_subscription(subscription: uuid::Uuid) -> Self {
         let text = format!("/subscriptions/{subscription}");
-        Self {
-            key: text.clone(),
-            text,
-        }
+        Self { key: text.clone(), text }
     }
 
     /// The text as its creator wrote it.
@@ -145,9 +118,7 @@ impl ResourceId {
     #[must_use]
     pub fn subscription(&self) -> Option<&str> {
         let mut s = self.segments();
-        (s.next() == Some("subscriptions"))
-            .then(|| s.next())
-            .flatten()
+        (s.next() == Some("subscriptions")).then(|| s.next()).flatten()
     }
 
     /// The resource group's name, as written.
@@ -161,15 +132,8 @@ impl ResourceId {
     #[must_use]
     pub fn group_id(&self) -> Option<Self> {
         self.group()?;
-        let text: String = self
-            .text_segments()
-            .take(4)
-            .flat_map(|s| ["/", s])
-            .collect();
-        Some(Self {
-            key: text.to_lowercase(),
-            text,
-        })
+        let text: String = self.text_segments().take(4).flat_map(|s| ["/", s]).collect();
+        Some(Self { key: text.to_lowercase(), text })
     }
 
     /// The last segment, as written: the resource's name.
@@ -209,10 +173,7 @@ impl ResourceId {
             return None;
         }
         let mut keep = segments.len() - 2;
-        if keep >= 2
-            && segments
-                .get(keep - 2)
-                .is_some_and(|s| s.eq_ignore_ascii_case("providers"))
+        if keep >= 2 && segments.get(keep - 2).is_some_and(|s| s.eq_ignore_ascii_case("providers"))
         {
             keep -= 2;
         }
@@ -220,10 +181,7 @@ impl ResourceId {
         if text.is_empty() {
             return Some(Self::root());
         }
-        Some(Self {
-            key: text.to_lowercase(),
-            text,
-        })
+        Some(Self { key: text.to_lowercase(), text })
     }
 
     /// The id of something below this: `path` is appended as it is.
@@ -231,11 +189,7 @@ impl ResourceId {
     /// # Errors
     /// When the outcome is no id.
     pub fn join(&self, path: &str) -> Result<Self, IdError> {
-        Self::parse(&format!(
-            "{}/{}",
-            self.text.trim_end_matches('/'),
-            path.trim_matches('/')
-        ))
+        Self::parse(&format!("{}/{}", self.text.trim_end_matches('/'), path.trim_matches('/')))
     }
 
     /// Whether this is `scope` itself or lies below it.
@@ -305,9 +259,7 @@ mod tests {
 
     #[test]
     fn case_is_kept_and_ignored() {
-        let a = id(&format!(
-            "{S}/resourceGroups/Rg/providers/Microsoft.Compute/disks/D1"
-        ));
+        let a = id(&format!("{S}/resourceGroups/Rg/providers/Microsoft.Compute/disks/D1"));
         let b = id(&format!(
             "{}/RESOURCEGROUPS/rg/providers/microsoft.compute/disks/d1",
             S.to_uppercase()
@@ -321,14 +273,10 @@ mod tests {
 
     #[test]
     fn children_and_scopes() {
-        let vault = id(&format!(
-            "{S}/resourceGroups/r/providers/Microsoft.DataProtection/backupVaults/v"
-        ));
+        let vault =
+            id(&format!("{S}/resourceGroups/r/providers/Microsoft.DataProtection/backupVaults/v"));
         let instance = vault.join("backupInstances/i").unwrap();
-        assert_eq!(
-            instance.kind(),
-            "microsoft.dataprotection/backupvaults/backupinstances"
-        );
+        assert_eq!(instance.kind(), "microsoft.dataprotection/backupvaults/backupinstances");
         assert_eq!(instance.parent().unwrap(), vault);
         assert!(instance.is_within(&vault) && instance.is_within(&ResourceId::root()));
         let sibling = id(&format!("{S}/resourceGroups/r2"));

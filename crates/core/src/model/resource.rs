@@ -36,6 +36,7 @@ pub struct Stamp {
 /// The kinds of resources.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "value", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "few are in memory at a time")]
 pub enum Model {
     /// A resource group.
     Group(Group),

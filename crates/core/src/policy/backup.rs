@@ -17,16 +17,9 @@ pub(super) fn check(backup: &Placed<'_, BackupRule>) -> Result<(), Fault> {
             "'backupType' is '{}'; only Incremental is allowed for disks.",
             shown(&rule.backup_type)
         );
-        return Err(Fault::invalid(
-            format!("{path}.backupParameters.backupType"),
-            message,
-        ));
+        return Err(Fault::invalid(format!("{path}.backupParameters.backupType"), message));
     }
-    check_store(
-        format!("{path}.dataStore.dataStoreType"),
-        "dataStoreType",
-        rule.store,
-    )?;
+    check_store(format!("{path}.dataStore.dataStoreType"), "dataStoreType", rule.store)?;
     check_schedule(&format!("{path}.trigger.schedule"), rule)?;
     check_tags(&format!("{path}.trigger.taggingCriteria"), &rule.tags)
 }
@@ -54,39 +47,26 @@ fn check_schedule(path: &str, rule: &BackupRule) -> Result<(), Fault> {
         }
     }
     let zone = schedule::zone(rule.time_zone.as_deref());
-    zone.map(|_| ())
-        .map_err(|fault| field("timeZone", fault).at(format!("{path}.timeZone")))
+    zone.map(|_| ()).map_err(|fault| field("timeZone", fault).at(format!("{path}.timeZone")))
 }
 
 /// Puts the field's name before a message that does not know it.
 fn field(name: &str, fault: Fault) -> Fault {
-    Fault {
-        message: format!("'{name}' is wrong. {}", fault.message),
-        ..fault
-    }
+    Fault { message: format!("'{name}' is wrong. {}", fault.message), ..fault }
 }
 
 fn check_tags(path: &str, tags: &[TagRule]) -> Result<(), Fault> {
     if tags.len() > super::RULES_MAX {
-        let message = format!(
-            "'taggingCriteria' has more than {} entries.",
-            super::RULES_MAX
-        );
+        let message = format!("'taggingCriteria' has more than {} entries.", super::RULES_MAX);
         return Err(Fault::invalid(path, message));
     }
     for (at, tag) in tags.iter().enumerate() {
         let place = format!("{path}[{at}]");
         let name = format!("{place}.tagInfo.tagName");
         check_name(name.clone(), "tagName", &tag.tag)?;
-        if tags
-            .iter()
-            .take(at)
-            .any(|other| other.tag.eq_ignore_ascii_case(&tag.tag))
-        {
-            let message = format!(
-                "'tagName' is '{}' twice; each tag is allowed once.",
-                shown(&tag.tag)
-            );
+        if tags.iter().take(at).any(|other| other.tag.eq_ignore_ascii_case(&tag.tag)) {
+            let message =
+                format!("'tagName' is '{}' twice; each tag is allowed once.", shown(&tag.tag));
             return Err(Fault::invalid(name, message));
         }
         if i32::try_from(tag.priority).map_or(true, i32::is_negative) {
@@ -140,15 +120,9 @@ fn check_one(path: &str, criteria: &TagCriteria) -> Result<(), Fault> {
     let given = |list: Option<usize>| list.is_some_and(|count| count > 0);
     for (name, count) in [
         ("daysOfMonth", criteria.days_of_month.as_ref().map(Vec::len)),
-        (
-            "daysOfTheWeek",
-            criteria.days_of_week.as_ref().map(Vec::len),
-        ),
+        ("daysOfTheWeek", criteria.days_of_week.as_ref().map(Vec::len)),
         ("monthsOfYear", criteria.months.as_ref().map(Vec::len)),
-        (
-            "weeksOfTheMonth",
-            criteria.weeks_of_month.as_ref().map(Vec::len),
-        ),
+        ("weeksOfTheMonth", criteria.weeks_of_month.as_ref().map(Vec::len)),
         ("scheduleTimes", criteria.times.as_ref().map(Vec::len)),
     ] {
         if given(count) {
@@ -162,25 +136,14 @@ fn check_one(path: &str, criteria: &TagCriteria) -> Result<(), Fault> {
     let path = format!("{path}.absoluteCriteria");
     let markers = criteria.absolute.as_deref().unwrap_or_default();
     if markers.is_empty() {
-        let message = format!(
-            "'absoluteCriteria' is empty; it must hold {}.",
-            marker_names()
-        );
+        let message = format!("'absoluteCriteria' is empty; it must hold {}.", marker_names());
         return Err(Fault::invalid(path, message));
     }
-    match markers
-        .iter()
-        .enumerate()
-        .find(|(_, name)| Marker::parse(name).is_none())
-    {
+    match markers.iter().enumerate().find(|(_, name)| Marker::parse(name).is_none()) {
         None => Ok(()),
         Some((at, name)) => Err(Fault::invalid(
             format!("{path}[{at}]"),
-            format!(
-                "'absoluteCriteria' is '{}'; it must be {}.",
-                shown(name),
-                marker_names()
-            ),
+            format!("'absoluteCriteria' is '{}'; it must be {}.", shown(name), marker_names()),
         )),
     }
 }

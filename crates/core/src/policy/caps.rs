@@ -20,18 +20,12 @@ const DAYS: u64 = 365;
 /// # Errors
 /// [`FaultKind::InvalidInput`] at the duration that is too long.
 pub fn azure_caps(rules: &[Rule]) -> Result<(), Fault> {
-    let by_runs = SNAPSHOTS
-        .checked_div(runs_a_day(rules).max(1))
-        .unwrap_or(DAYS);
+    let by_runs = SNAPSHOTS.checked_div(runs_a_day(rules).max(1)).unwrap_or(DAYS);
     for (at, rule) in rules.iter().enumerate() {
         let Rule::Retention(rule) = rule else {
             continue;
         };
-        let most = if rule.is_default {
-            by_runs.min(DAYS)
-        } else {
-            DAYS
-        };
+        let most = if rule.is_default { by_runs.min(DAYS) } else { DAYS };
         for (cycle_at, cycle) in rule.lifecycles.iter().enumerate() {
             if days(&cycle.delete_after).is_some_and(|days| days <= most) {
                 continue;

@@ -128,15 +128,10 @@ fn check_store(path: String, field: &str, store: DataStore) -> Result<(), Fault>
         "'{field}' is {name}; only OperationalStore is allowed, copies in a vault store are not \
          supported yet."
     );
-    Err(Fault::new(FaultKind::Unsupported, message)
-        .at(path)
-        .advise("Use OperationalStore."))
+    Err(Fault::new(FaultKind::Unsupported, message).at(path).advise("Use OperationalStore."))
 }
 
 /// A client's text in a message, without what would spoil a log line.
 fn shown(text: &str) -> String {
-    text.chars()
-        .take(100)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().take(100).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

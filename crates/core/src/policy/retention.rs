@@ -9,11 +9,7 @@ pub(super) fn check(rules: &[Placed<'_, RetentionRule>]) -> Result<(), Fault> {
     for (at, Placed { path, rule }) in rules.iter().enumerate() {
         let name = format!("{path}.name");
         check_name(name.clone(), "name", &rule.name)?;
-        if rules
-            .iter()
-            .take(at)
-            .any(|other| other.rule.name.eq_ignore_ascii_case(&rule.name))
-        {
+        if rules.iter().take(at).any(|other| other.rule.name.eq_ignore_ascii_case(&rule.name)) {
             let message = format!(
                 "'name' is '{}' in two rules of type AzureRetentionRule; each tag is allowed one.",
                 shown(&rule.name)
@@ -60,9 +56,7 @@ pub(super) fn check_tags(
 ) -> Result<(), Fault> {
     for (at, tag) in backup.rule.tags.iter().enumerate() {
         let path = format!("{}.trigger.taggingCriteria[{at}]", backup.path);
-        let found = rules
-            .iter()
-            .find(|placed| placed.rule.name.eq_ignore_ascii_case(&tag.tag));
+        let found = rules.iter().find(|placed| placed.rule.name.eq_ignore_ascii_case(&tag.tag));
         let Some(found) = found else {
             let message = format!(
                 "'tagName' is '{}', but no AzureRetentionRule has this name; each tag must have \

@@ -27,12 +27,8 @@ fn tag(name: &str, priority: i64, markers: &[&str]) -> TagRule {
         tag: name.into(),
         is_default: markers.is_empty(),
         priority,
-        criteria: (!markers.is_empty()).then(|| {
-            vec![TagCriteria {
-                absolute,
-                ..TagCriteria::default()
-            }]
-        }),
+        criteria: (!markers.is_empty())
+            .then(|| vec![TagCriteria { absolute, ..TagCriteria::default() }]),
     }
 }
 
@@ -63,11 +59,7 @@ fn grandfathers(zone: &str) -> BackupRule {
 #[test]
 fn expiry_follows_the_calendar() {
     let table = [
-        (
-            "2021-08-30T10:02:11.6354913Z",
-            "P7D",
-            "2021-09-06T10:02:11.6354913Z",
-        ),
+        ("2021-08-30T10:02:11.6354913Z", "P7D", "2021-09-06T10:02:11.6354913Z"),
         ("2026-01-31T23:59:59Z", "P1M", "2026-02-28T23:59:59Z"),
         ("2024-02-29T00:00:00Z", "P1Y", "2025-02-28T00:00:00Z"),
         ("2026-03-28T12:00:00Z", "P12W", "2026-06-20T12:00:00Z"),
@@ -81,17 +73,7 @@ fn expiry_follows_the_calendar() {
 
 #[test]
 fn durations_are_whole_days_and_longer() {
-    for good in [
-        "P1D",
-        "P7D",
-        "P12W",
-        "P6M",
-        "P1Y",
-        "P1Y6M",
-        "P1Y2M3W4D",
-        "P100Y",
-        "P36525D",
-    ] {
+    for good in ["P1D", "P7D", "P12W", "P6M", "P1Y", "P1Y6M", "P1Y2M3W4D", "P100Y", "P36525D"] {
         assert!(parse_duration(good).is_ok(), "{good}");
     }
     for bad in [
@@ -125,10 +107,7 @@ fn durations_are_whole_days_and_longer() {
         let fault = parse_duration(bad).expect_err(bad);
         assert_eq!(fault.kind, FaultKind::InvalidInput);
         assert!(fault.message.contains("P7D, P12W"), "{}", fault.message);
-        assert!(
-            expires(at("2026-01-01T00:00:00Z"), &keeping(bad)).is_err(),
-            "{bad}"
-        );
+        assert!(expires(at("2026-01-01T00:00:00Z"), &keeping(bad)).is_err(), "{bad}");
     }
     assert!(expires(Timestamp::MAX, &keeping("P1D")).is_err());
     let mut elsewhere = keeping("P7D");
@@ -158,10 +137,7 @@ fn the_first_of_each_period_gets_the_best_tag() {
     }
     assert_eq!(
         tags,
-        [
-            "Yearly", "Default", "Daily", "Daily", "Weekly", "Monthly", "Weekly", "Default",
-            "Yearly"
-        ]
+        ["Yearly", "Default", "Daily", "Daily", "Weekly", "Monthly", "Weekly", "Default", "Yearly"]
     );
 }
 
@@ -169,12 +145,7 @@ fn the_first_of_each_period_gets_the_best_tag() {
 fn periods_are_those_of_the_zone() {
     // 23:30 UTC on Sunday is Monday in India and the same Sunday in UTC.
     let (sunday, monday) = (at("2026-11-15T03:00:00Z"), at("2026-11-15T23:30:00Z"));
-    let week = |zone| {
-        rule(
-            zone,
-            vec![tag("D", 99, &[]), tag("W", 20, &["FirstOfWeek"])],
-        )
-    };
+    let week = |zone| rule(zone, vec![tag("D", 99, &[]), tag("W", 20, &["FirstOfWeek"])]);
     assert_eq!(tag_of(&week("UTC"), monday, &[sunday]), "D");
     assert_eq!(tag_of(&week("India Standard Time"), monday, &[sunday]), "W");
 }
@@ -183,21 +154,11 @@ fn periods_are_those_of_the_zone() {
 fn ties_go_by_order_and_criteria_by_any() {
     let tie = rule(
         "UTC",
-        vec![
-            tag("B", 20, &["FirstOfDay"]),
-            tag("A", 20, &["FirstOfDay"]),
-            tag("Default", 0, &[]),
-        ],
+        vec![tag("B", 20, &["FirstOfDay"]), tag("A", 20, &["FirstOfDay"]), tag("Default", 0, &[])],
     );
     let now = at("2026-01-01T04:00:00Z");
     assert_eq!(tag_of(&tie, now, &[]), "B");
-    let any = rule(
-        "UTC",
-        vec![
-            tag("X", 20, &["FirstOfYear", "FirstOfDay"]),
-            tag("D", 9, &[]),
-        ],
-    );
+    let any = rule("UTC", vec![tag("X", 20, &["FirstOfYear", "FirstOfDay"]), tag("D", 9, &[])]);
     assert_eq!(tag_of(&any, now, &[at("2026-01-01T00:00:00Z")]), "D");
     assert_eq!(tag_of(&any, now, &[at("2025-12-31T23:00:00Z")]), "X");
     let all = rule("UTC", vec![tag("X", 20, &["AllBackup"]), tag("D", 9, &[])]);
@@ -216,10 +177,7 @@ fn model(time: Timestamp, past: &[Timestamp], zone: &TimeZone) -> &'static str {
     let day = |t: Timestamp| t.to_zoned(zone.clone()).date().to_string();
     let week = |t: Timestamp| {
         let monday = date(1970, 1, 5);
-        let days = monday
-            .until(t.to_zoned(zone.clone()).date())
-            .unwrap()
-            .get_days();
+        let days = monday.until(t.to_zoned(zone.clone()).date()).unwrap().get_days();
         days.div_euclid(7)
     };
     let past: Vec<Timestamp> = past.iter().copied().filter(|t| *t < time).collect();
@@ -243,7 +201,11 @@ proptest! {
         time in any_time(),
         past in proptest::collection::vec(any_time(), 0..12),
         near in proptest::collection::vec(0..2_000_000_i64, 0..4),
-        zone in prop_oneof![Just("UTC"), Just("India Standard Time"), Just("Hawaiian Standard Time")],
+        zone in prop_oneof![
+            Just("UTC"),
+            Just("India Standard Time"),
+            Just("Hawaiian Standard Time"),
+        ],
     ) {
         let mut past = past;
         past.extend(near.iter().map(|s| time - jiff::SignedDuration::from_secs(*s)));

@@ -27,10 +27,7 @@ impl Service {
         let (head, instance) = self.instance(id).await?;
         let (vault_head, vault) = self.vault(&instance.vault).await?;
         let tag = self.tag_for(&instance, rule, tag).await?;
-        if !matches!(
-            instance.state,
-            ProtectionState::Configured | ProtectionState::Error
-        ) {
+        if !matches!(instance.state, ProtectionState::Configured | ProtectionState::Error) {
             let message = format!(
                 "The backup instance '{}' cannot be backed up: {:?}.",
                 id.name(),
@@ -56,10 +53,7 @@ impl Service {
         };
         let work = self.work(kind, None, Some(job.id));
         let writes = vec![
-            Write::Claim {
-                name: running(instance.unique_id),
-                holder: job.id.to_string(),
-            },
+            Write::Claim { name: running(instance.unique_id), holder: job.id.to_string() },
             Write::PutJob(job),
             Write::AddWork(work),
             Write::PutOperation(operation.clone()),
@@ -79,8 +73,7 @@ impl Service {
 
     pub(crate) async fn end_failed(&self, operation: Operation, fault: Fault) -> Result<Operation> {
         let operation = self.failed(operation, fault);
-        self.apply(vec![Write::PutOperation(operation.clone())])
-            .await?;
+        self.apply(vec![Write::PutOperation(operation.clone())]).await?;
         Ok(operation)
     }
 
@@ -94,11 +87,7 @@ impl Service {
                 format!("ruleName: the policy has no backup rule '{rule}', only '{name}'.");
             return Err(Fault::invalid("backupRuleOptions.ruleName", message).into());
         };
-        let default = known
-            .tags
-            .iter()
-            .find(|t| t.is_default)
-            .map(|t| t.tag.clone());
+        let default = known.tags.iter().find(|t| t.is_default).map(|t| t.tag.clone());
         let wanted = tag.map(str::to_owned).or(default).unwrap_or_default();
         match crate::policy::retention_of(&policy, &wanted) {
             Some(retention) => Ok(retention.name.clone()),
@@ -156,11 +145,7 @@ impl Service {
         let day = SignedDuration::from_hours(24);
         let from = self.env.domain().checked_sub(day).unwrap_or_default();
         let vault = instance.vault.clone();
-        let mut filter = JobFilter {
-            vault,
-            after: None,
-            limit: PAGE_MAX,
-        };
+        let mut filter = JobFilter { vault, after: None, limit: PAGE_MAX };
         let mut count = 0;
         loop {
             let page = self.catalogue.jobs(&filter).await?;
@@ -179,9 +164,7 @@ impl Service {
             return Ok(());
         }
         let message = format!("This instance had {most} such jobs in the last 24 hours.");
-        Err(Fault::new(FaultKind::Quota, message)
-            .advise("Wait until tomorrow.")
-            .into())
+        Err(Fault::new(FaultKind::Quota, message).advise("Wait until tomorrow.").into())
     }
 }
 

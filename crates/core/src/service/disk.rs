@@ -105,16 +105,8 @@ impl Service {
             unique_id: self.env.uuid(),
             size,
             origin,
-            state: if upload {
-                DiskState::ReadyToUpload
-            } else {
-                DiskState::Unattached
-            },
-            provisioning: if fills {
-                Provisioning::Creating
-            } else {
-                Provisioning::Succeeded
-            },
+            state: if upload { DiskState::ReadyToUpload } else { DiskState::Unattached },
+            provisioning: if fills { Provisioning::Creating } else { Provisioning::Succeeded },
             restored_by: None,
             sku: spec.sku.unwrap_or_else(|| "Premium_LRS".into()),
             attributes: spec.attributes,
@@ -126,9 +118,7 @@ impl Service {
         let mut operation = self.begin(caller, &new.id, unique_id);
         let mut writes = vec![Write::PutResource(new.clone(), Expect::Absent)];
         if fills {
-            let kind = WorkKind::Fill {
-                disk: new.id.clone(),
-            };
+            let kind = WorkKind::Fill { disk: new.id.clone() };
             writes.push(Write::AddWork(self.work(kind, Some(operation.id), None)));
         } else {
             operation = self.done(operation);
@@ -136,11 +126,7 @@ impl Service {
         writes.push(Write::PutOperation(operation.clone()));
         self.apply(writes).await?;
         self.nudge.notify_one();
-        Ok(Outcome {
-            resource: new,
-            operation,
-            created: true,
-        })
+        Ok(Outcome { resource: new, operation, created: true })
     }
 
     /// Changes settings of a disk.
@@ -195,10 +181,8 @@ impl Service {
         if let Some(size) = patch.size.filter(|s| *s != disk.size) {
             self.refuse_if_creating(old)?;
             if size < disk.size {
-                let message = format!(
-                    "diskSizeGB: a disk cannot shrink from {} to {size} bytes.",
-                    disk.size
-                );
+                let message =
+                    format!("diskSizeGB: a disk cannot shrink from {} to {size} bytes.", disk.size);
                 return Err(Fault::invalid("properties.diskSizeGB", message).into());
             }
             check_size(size, "properties.diskSizeGB")?;
@@ -218,11 +202,7 @@ impl Service {
             Write::PutOperation(operation.clone()),
         ])
         .await?;
-        Ok(Outcome {
-            resource: new,
-            operation,
-            created: false,
-        })
+        Ok(Outcome { resource: new, operation, created: false })
     }
 
     async fn settle_origin(&self, spec: &DiskSpec) -> Result<(Origin, u64)> {
@@ -260,6 +240,10 @@ impl Service {
 
     async fn copy_source(&self, id: &ResourceId, unique_id: Option<Uuid>) -> Result<(Origin, u64)> {
         let field = "properties.creationData.sourceResourceId";
+        if ![super::resource::DISKS, super::resource::SNAPSHOTS].contains(&id.kind().as_str()) {
+            let message = format!("sourceResourceId: '{id}' is neither a disk nor a snapshot.");
+            return Err(Fault::invalid(field, message).into());
+        }
         let found = self.catalogue.resource(id).await?;
         let (known, size) = match found.as_ref().map(|r| &r.model) {
             Some(Model::Disk(d)) if d.provisioning == Provisioning::Succeeded => {
@@ -278,13 +262,7 @@ impl Service {
             let message = format!("sourceUniqueId: '{id}' is {known} now.");
             return Err(Fault::invalid(field, message).into());
         }
-        Ok((
-            Origin::Copy {
-                source: id.clone(),
-                source_unique_id: known,
-            },
-            size,
-        ))
+        Ok((Origin::Copy { source: id.clone(), source_unique_id: known }, size))
     }
 
     async fn import_source(&self, uri: &str) -> Result<(Origin, u64)> {
@@ -298,9 +276,7 @@ impl Service {
         let image = tokio::task::spawn_blocking(move || {
             tresor_disk::image::raw::RawImage::open(&open, &allowed)
         });
-        let image = image
-            .await
-            .map_err(|e| Error::internal("opening an image", e))?;
+        let image = image.await.map_err(|e| Error::internal("opening an image", e))?;
         let image = image.map_err(|e| {
             let message = format!("sourceUri: the image cannot be imported: {e}.");
             Error::from(
@@ -309,13 +285,7 @@ impl Service {
             )
         })?;
         let size = image.size().next_multiple_of(SECTOR);
-        Ok((
-            Origin::Import {
-                uri: uri.to_owned(),
-                path,
-            },
-            size,
-        ))
+        Ok((Origin::Import { uri: uri.to_owned(), path }, size))
     }
 
     pub(crate) fn refuse_if_creating(&self, resource: &Resource) -> Result<()> {
@@ -335,14 +305,7 @@ impl Service {
 
     /// Work to be queued.
     pub(crate) fn work(&self, kind: WorkKind, operation: Option<Uuid>, job: Option<Uuid>) -> Work {
-        Work {
-            id: self.env.uuid(),
-            kind,
-            operation,
-            job,
-            fence: 0,
-            steps: BTreeMap::new(),
-        }
+        Work { id: self.env.uuid(), kind, operation, job, fence: 0, steps: BTreeMap::new() }
     }
 
     pub(crate) async fn make_volume(&self, unique_id: Uuid, size: u64) -> Result<Arc<Volume>> {
@@ -369,7 +332,7 @@ pub(crate) fn volume_name(unique_id: Uuid) -> Result<VolumeName> {
 
 fn check_size(size: u64, field: &str) -> Result<()> {
     let name = field.rsplit('.').next().unwrap_or(field);
-    if size == 0 || size % SECTOR != 0 || size > DISK_BYTES_MAX {
+    if size == 0 || !size.is_multiple_of(SECTOR) || size > DISK_BYTES_MAX {
         let message = format!(
             "{name}: the disk must have between 512 and {DISK_BYTES_MAX} bytes, a multiple of 512."
         );
@@ -383,8 +346,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> tresor_disk::Result<T> + Send + 'static,
 ) -> Result<T> {
     let done = tokio::task::spawn_blocking(call).await;
-    done.map_err(|e| Error::internal("a call to the disks", e))?
-        .map_err(Error::from)
+    done.map_err(|e| Error::internal("a call to the disks", e))?.map_err(Error::from)
 }
 
 impl From<tresor_disk::Error> for Error {

@@ -1,7 +1,8 @@
 //! The first start: tenant, subscription, an owner and the operational store.
 
+use super::Settings;
 use super::folder::Folder;
-use super::{Settings, role};
+use crate::access;
 use crate::catalogue::{Catalogue, Write};
 use crate::error::{Error, Result};
 use crate::model::{Principal, PrincipalKind, ResourceId, RoleAssignment};
@@ -29,9 +30,7 @@ pub struct FirstStart {
 
 impl std::fmt::Debug for FirstStart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FirstStart")
-            .field("tenant", &self.tenant)
-            .finish_non_exhaustive()
+        f.debug_struct("FirstStart").field("tenant", &self.tenant).finish_non_exhaustive()
     }
 }
 
@@ -58,35 +57,14 @@ pub(super) async fn open(
     let tenant = setting(catalogue, "tenant", env).await?;
     let subscription = setting(catalogue, "subscription", env).await?;
     let Some(recovery_key) = store.1 else {
-        return Ok(Opened {
-            store: store.0,
-            tenant,
-            subscription,
-            first: None,
-        });
+        return Ok(Opened { store: store.0, tenant, subscription, first: None });
     };
     let (owner, client_secret) = owner(env);
     let client_id = owner.client_id;
     let grant = owner_grant(env, &owner)?;
-    catalogue
-        .apply(vec![
-            Write::PutPrincipal(owner),
-            Write::AddAssignment(grant),
-        ])
-        .await?;
-    let first = FirstStart {
-        tenant,
-        subscription,
-        client_id,
-        client_secret,
-        recovery_key,
-    };
-    Ok(Opened {
-        store: store.0,
-        tenant,
-        subscription,
-        first: Some(first),
-    })
+    catalogue.apply(vec![Write::PutPrincipal(owner), Write::AddAssignment(grant)]).await?;
+    let first = FirstStart { tenant, subscription, client_id, client_secret, recovery_key };
+    Ok(Opened { store: store.0, tenant, subscription, first: Some(first) })
 }
 
 async fn setting(catalogue: &dyn Catalogue, name: &str, env: &Env) -> Result<Uuid> {
@@ -113,14 +91,11 @@ fn owner(env: &Env) -> (Principal, Zeroizing<String>) {
 }
 
 fn owner_grant(env: &Env, owner: &Principal) -> Result<RoleAssignment> {
-    let id = format!(
-        "/providers/Microsoft.Authorization/roleAssignments/{}",
-        env.uuid()
-    );
+    let id = format!("/providers/Microsoft.Authorization/roleAssignments/{}", env.uuid());
     Ok(RoleAssignment {
         id: ResourceId::parse(&id).map_err(|e| Error::internal("naming an assignment", e))?,
         scope: ResourceId::root(),
-        role: role::OWNER,
+        role: access::OWNER,
         principal: owner.object_id,
         principal_type: "ServicePrincipal".into(),
         description: Some("made at first start".into()),
@@ -143,11 +118,7 @@ async fn open_store(
         .try_into()
         .map_err(|e| Error::internal("reading the store's key file: it is not 32 bytes", e))?;
     let secret = Secret::KeyFile(Zeroizing::new(key));
-    let (path, env, config) = (
-        settings.store.clone(),
-        env.clone(),
-        settings.store_config.clone(),
-    );
+    let (path, env, config) = (settings.store.clone(), env.clone(), settings.store_config.clone());
     let cache = folder.join("cache");
     let runtime = tokio::runtime::Handle::current();
     let opening = tokio::task::spawn_blocking(move || {
@@ -164,13 +135,8 @@ async fn open_store(
                 Store::init(objects, runtime, &cache, config, &secret, env).map_err(fail)?;
             Ok((store, Some(key)))
         } else {
-            Ok((
-                Store::open(objects, runtime, &cache, &secret, env).map_err(fail)?,
-                None,
-            ))
+            Ok((Store::open(objects, runtime, &cache, &secret, env).map_err(fail)?, None))
         }
     });
-    opening
-        .await
-        .map_err(|e| Error::internal("opening the operational store", e))?
+    opening.await.map_err(|e| Error::internal("opening the operational store", e))?
 }

@@ -29,23 +29,17 @@ impl Folder {
         let durable = Durable::new(Arc::new(Disk));
         let fail = |cause: std::io::Error| Error::internal("opening the data folder", cause);
         durable.make_dir(path).map_err(fail)?;
+        private(path).map_err(fail)?;
         durable.make_dir(&path.join("keys")).map_err(fail)?;
         private(&path.join("keys")).map_err(fail)?;
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
         let lock = rustix::fs::open(path.join("lock"), flags, Mode::RUSR | Mode::WUSR)
             .map_err(|e| fail(e.into()))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                durable,
-                _lock: lock,
-            }),
+            Ok(()) => Ok(Self { path: path.to_owned(), durable, _lock: lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Fault::new(
                 FaultKind::Conflict,
-                format!(
-                    "The data folder '{}' is in use by another process.",
-                    path.display()
-                ),
+                format!("The data folder '{}' is in use by another process.", path.display()),
             )
             .advise("Stop the other tresor, or choose another folder with --data.")
             .into()),
@@ -82,10 +76,6 @@ impl Folder {
 
 /// Leaves a file or folder to its owner alone.
 fn private(path: &Path) -> std::io::Result<()> {
-    let mode = if path.is_dir() {
-        Mode::RWXU
-    } else {
-        Mode::RUSR | Mode::WUSR
-    };
+    let mode = if path.is_dir() { Mode::RWXU } else { Mode::RUSR | Mode::WUSR };
     Ok(rustix::fs::chmod(path, mode)?)
 }

@@ -49,10 +49,7 @@ impl Service {
                 .advise("Call endGetAccess, which closes them all.")
                 .into());
         }
-        let until = self
-            .env
-            .real()
-            .checked_add(SignedDuration::from_secs(seconds.into()));
+        let until = self.env.real().checked_add(SignedDuration::from_secs(seconds.into()));
         let grant = Grant {
             id: self.env.uuid(),
             resource: resource.id.clone(),
@@ -63,13 +60,11 @@ impl Service {
         let mut operation = self.done(self.begin(caller, &resource.id, unique_id));
         operation.output = Some(grant.id.to_string());
         let mut writes = vec![Write::PutGrant(grant.clone())];
-        writes.extend(with_state(&resource, |disk_state| {
-            match (disk_state, access) {
-                (DiskState::ReadyToUpload, Access::Write) => DiskState::ActiveUpload,
-                (DiskState::ActiveUpload, _) => DiskState::ActiveUpload,
-                (DiskState::ReadyToUpload, Access::Read) => DiskState::ReadyToUpload,
-                _ => DiskState::ActiveGrant,
-            }
+        writes.extend(with_state(&resource, |disk_state| match (disk_state, access) {
+            (DiskState::ReadyToUpload, Access::Write) => DiskState::ActiveUpload,
+            (DiskState::ActiveUpload, _) => DiskState::ActiveUpload,
+            (DiskState::ReadyToUpload, Access::Read) => DiskState::ReadyToUpload,
+            _ => DiskState::ActiveGrant,
         }));
         writes.push(Write::PutOperation(operation.clone()));
         self.apply(writes).await?;
@@ -128,7 +123,7 @@ impl Service {
             Model::Snapshot(snapshot) if snapshot.unique_id == grant.unique_id => {
                 let store = self.store.clone();
                 let key = super::snapshot::parse_key(&snapshot.point)?;
-                let named = key.clone();
+                let named = key;
                 let reader = super::snapshot::stored(move || store.reader(&named)).await?;
                 let reader = (key, reader);
                 let blob = Blob::of_snapshot(grant, self.store.clone(), reader, snapshot, modified);
@@ -167,10 +162,6 @@ fn with_state(resource: &Resource, to: impl Fn(DiskState) -> DiskState) -> Optio
     }
     disk.state = state;
     let version = resource.version;
-    let new = Resource {
-        model: Model::Disk(disk),
-        version: version + 1,
-        ..resource.clone()
-    };
+    let new = Resource { model: Model::Disk(disk), version: version + 1, ..resource.clone() };
     Some(Write::PutResource(new, Expect::Version(version)))
 }

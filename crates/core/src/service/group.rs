@@ -33,15 +33,10 @@ impl Service {
         if let Some(old) = &old {
             self.same_location(old, &spec.location)?;
         }
-        let model = Model::Group(Group {
-            managed_by: spec.managed_by,
-        });
+        let model = Model::Group(Group { managed_by: spec.managed_by });
         let new = self.written(caller, old.as_ref(), &spec.id, &location, spec.tags, model);
-        let expect = old
-            .as_ref()
-            .map_or(Expect::Absent, |o| Expect::Version(o.version));
-        self.apply(vec![Write::PutResource(new.clone(), expect)])
-            .await?;
+        let expect = old.as_ref().map_or(Expect::Absent, |o| Expect::Version(o.version));
+        self.apply(vec![Write::PutResource(new.clone(), expect)]).await?;
         Ok((new, old.is_none()))
     }
 
@@ -58,19 +53,8 @@ impl Service {
         let _change = self.change.lock().await;
         let old = self.require_group(id).await?;
         let tags = tags.unwrap_or_else(|| old.tags.clone());
-        let new = self.written(
-            caller,
-            Some(&old),
-            id,
-            &old.location,
-            tags,
-            old.model.clone(),
-        );
-        self.apply(vec![Write::PutResource(
-            new.clone(),
-            Expect::Version(old.version),
-        )])
-        .await?;
+        let new = self.written(caller, Some(&old), id, &old.location, tags, old.model.clone());
+        self.apply(vec![Write::PutResource(new.clone(), Expect::Version(old.version))]).await?;
         Ok(new)
     }
 
@@ -117,10 +101,7 @@ impl Service {
 
     async fn refuse_if_protecting(&self, group: &ResourceId) -> Result<()> {
         let mut holders: Vec<String> = vec![];
-        let filter = ResourceFilter {
-            kind: Some(INSTANCES.into()),
-            ..ResourceFilter::default()
-        };
+        let filter = ResourceFilter { kind: Some(INSTANCES.into()), ..ResourceFilter::default() };
         for resource in self.all(filter).await? {
             let Model::Instance(instance) = &resource.model else {
                 continue;
@@ -146,10 +127,7 @@ impl Service {
     }
 
     async fn everything_under(&self, scope: &ResourceId) -> Result<Vec<Resource>> {
-        let filter = ResourceFilter {
-            under: Some(scope.clone()),
-            ..ResourceFilter::default()
-        };
+        let filter = ResourceFilter { under: Some(scope.clone()), ..ResourceFilter::default() };
         let mut all = self.all(filter).await?;
         all.retain(|r| r.id != *scope);
         Ok(all)

@@ -19,11 +19,7 @@ impl Service {
         limit: u32,
     ) -> Result<Page<Job>> {
         self.vault(vault).await?;
-        let filter = JobFilter {
-            vault: vault.clone(),
-            after,
-            limit,
-        };
+        let filter = JobFilter { vault: vault.clone(), after, limit };
         let mut page = self.catalogue.jobs(&filter).await?;
         page.rows.iter_mut().for_each(|job| self.live(job));
         Ok(page)
@@ -63,13 +59,7 @@ impl Service {
         limit: u32,
     ) -> Result<Page<Point>> {
         let (_, instance) = self.instance(instance).await?;
-        let filter = PointFilter {
-            instance: instance.unique_id,
-            from,
-            to,
-            after,
-            limit,
-        };
+        let filter = PointFilter { instance: instance.unique_id, from, to, after, limit };
         Ok(self.catalogue.points(&filter).await?)
     }
 

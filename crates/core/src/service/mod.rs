@@ -15,6 +15,7 @@ mod instance;
 mod job;
 mod operation;
 mod policy;
+mod prerequisite;
 mod resource;
 mod restore;
 mod role;
@@ -108,9 +109,7 @@ pub struct Service {
 
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service")
-            .field("tenant", &self.tenant)
-            .finish_non_exhaustive()
+        f.debug_struct("Service").field("tenant", &self.tenant).finish_non_exhaustive()
     }
 }
 
@@ -250,10 +249,7 @@ impl Service {
 /// Lower case without blanks: the form in which locations compare.
 #[must_use]
 pub fn canonical_location(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_whitespace())
-        .flat_map(char::to_lowercase)
-        .collect()
+    text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
 }
 
 impl From<CatalogueError> for Error {
@@ -265,6 +261,12 @@ impl From<CatalogueError> for Error {
             )
             .advise("Read it again and retry.")
             .into(),
+            CatalogueError::Cursor => {
+                let message = "The $skipToken is none that this service gave out.";
+                Fault::invalid("$skipToken", message)
+                    .advise("Start again at the first page.")
+                    .into()
+            }
             other => Self::internal("a look into the catalogue", other),
         }
     }

@@ -76,10 +76,7 @@ impl Service {
         loop {
             ended.mark_unchanged();
             let found = self.catalogue.operation(id).await?;
-            if found
-                .as_ref()
-                .is_none_or(|o| o.status != OperationStatus::Running)
-            {
+            if found.as_ref().is_none_or(|o| o.status != OperationStatus::Running) {
                 return Ok(found);
             }
             tokio::select! {

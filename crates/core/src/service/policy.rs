@@ -27,20 +27,14 @@ impl Service {
             crate::policy::azure_caps(&rules)?;
         }
         let _change = self.change.lock().await;
-        let vault = id
-            .parent()
-            .ok_or_else(|| Fault::not_found("backup policy", id))?;
+        let vault = id.parent().ok_or_else(|| Fault::not_found("backup policy", id))?;
         self.vault(&vault).await?;
         let old = self.catalogue.resource(id).await?;
         let unique_id = match old.as_ref().and_then(Resource::as_policy) {
             Some(policy) => policy.unique_id,
             None => self.env.uuid(),
         };
-        let policy = Policy {
-            unique_id,
-            datasource_types,
-            rules,
-        };
+        let policy = Policy { unique_id, datasource_types, rules };
         if let Some(old) = &old {
             if old.as_policy() == Some(&policy) {
                 return Ok(old.clone());
@@ -50,11 +44,8 @@ impl Service {
         self.check_count(&vault, super::resource::POLICIES).await?;
         let tags = BTreeMap::new();
         let new = self.written(caller, old.as_ref(), id, "", tags, Model::Policy(policy));
-        let expect = old
-            .as_ref()
-            .map_or(Expect::Absent, |o| Expect::Version(o.version));
-        self.apply(vec![Write::PutResource(new.clone(), expect)])
-            .await?;
+        let expect = old.as_ref().map_or(Expect::Absent, |o| Expect::Version(o.version));
+        self.apply(vec![Write::PutResource(new.clone(), expect)]).await?;
         Ok(new)
     }
 
@@ -76,10 +67,7 @@ impl Service {
         let users = self.catalogue.instances_naming(id).await?;
         let names: Vec<String> = users
             .iter()
-            .filter(|r| {
-                r.as_instance()
-                    .is_some_and(|i| i.deletion.is_none() && i.policy == *id)
-            })
+            .filter(|r| r.as_instance().is_some_and(|i| i.deletion.is_none() && i.policy == *id))
             .map(|r| r.id.name().to_owned())
             .collect();
         if names.is_empty() {

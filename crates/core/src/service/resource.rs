@@ -71,9 +71,7 @@ impl Service {
             )
             .into());
         }
-        let group = id
-            .group_id()
-            .ok_or_else(|| Fault::invalid("id", "No resource group."))?;
+        let group = id.group_id().ok_or_else(|| Fault::invalid("id", "No resource group."))?;
         self.catalogue.resource(&group).await?.ok_or_else(|| {
             let name = group.name();
             let message = format!("Resource group '{name}' could not be found.");
@@ -83,10 +81,7 @@ impl Service {
 
     /// Who and when, for what is written now.
     pub(crate) fn stamp(&self, caller: &Caller) -> Stamp {
-        Stamp {
-            by: caller.client_id.to_string(),
-            at: self.env.domain(),
-        }
+        Stamp { by: caller.client_id.to_string(), at: self.env.domain() }
     }
 
     /// A new resource, or the changed form of an old one; id and location of the old one stay.
@@ -121,9 +116,7 @@ impl Service {
             old.id.name(),
             old.location
         );
-        Err(Fault::new(FaultKind::LocationChanged, message)
-            .at("location")
-            .into())
+        Err(Fault::new(FaultKind::LocationChanged, message).at("location").into())
     }
 }
 

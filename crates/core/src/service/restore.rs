@@ -43,8 +43,7 @@ impl Service {
         let point = self.point(id, &spec.point).await?;
         let result = self.check_target(&vault, &instance, &point, &spec).await;
         let operation = self.settled(self.begin(caller, &vault_head.id, vault.unique_id), result);
-        self.apply(vec![Write::PutOperation(operation.clone())])
-            .await?;
+        self.apply(vec![Write::PutOperation(operation.clone())]).await?;
         Ok(operation)
     }
 
@@ -67,20 +66,13 @@ impl Service {
         let most = self.settings.limits.table().restores_per_day;
         let mut checked = self.check_target(&vault, &instance, &point, &spec).await;
         if checked.is_ok() {
-            checked = self
-                .check_daily(&instance, JobCategory::Restore, most)
-                .await;
+            checked = self.check_daily(&instance, JobCategory::Restore, most).await;
         }
         if let Err(error) = checked {
-            return self
-                .end_failed(operation, super::operation::log(error))
-                .await;
+            return self.end_failed(operation, super::operation::log(error)).await;
         }
         let mut job = self.new_job(caller, &head, &instance, JobCategory::Restore);
-        job.source = Some(PointRef {
-            key: point.key.clone(),
-            time: point.time,
-        });
+        job.source = Some(PointRef { key: point.key.clone(), time: point.time });
         job.target = Some(spec.target.id.clone());
         job.progress.total = point.size;
         let disk = self.reserved(caller, &vault_head, &point, &spec, job.id);
@@ -110,8 +102,7 @@ impl Service {
             }
             Err(CatalogueError::Conflict(_)) => {
                 operation.job = None;
-                self.end_failed(operation, name_taken(&spec.target.id))
-                    .await
+                self.end_failed(operation, name_taken(&spec.target.id)).await
             }
             Err(error) => Err(error.into()),
         }
@@ -129,9 +120,7 @@ impl Service {
         let disk = Disk {
             unique_id: self.env.uuid(),
             size: point.size,
-            origin: Origin::Restore {
-                source: point.snapshot.clone(),
-            },
+            origin: Origin::Restore { source: point.snapshot.clone() },
             state: DiskState::Unattached,
             provisioning: Provisioning::Creating,
             restored_by: Some(job),
@@ -140,14 +129,7 @@ impl Service {
         };
         let location = super::canonical_location(&vault.location);
         let model = Model::Disk(disk);
-        self.written(
-            caller,
-            None,
-            &spec.target.id,
-            &location,
-            BTreeMap::new(),
-            model,
-        )
+        self.written(caller, None, &spec.target.id, &location, BTreeMap::new(), model)
     }
 
     async fn check_target(
@@ -175,9 +157,7 @@ impl Service {
             let message = "The vault does not allow restores to other subscriptions.";
             return Err(Fault::new(FaultKind::CrossSubscriptionRefused, message).into());
         }
-        let group = target
-            .group_id()
-            .ok_or_else(|| target_group_missing(target))?;
+        let group = target.group_id().ok_or_else(|| target_group_missing(target))?;
         let ours = self.subscription.to_string();
         let there = target.subscription() == Some(ours.as_str())
             && self.catalogue.resource(&group).await?.is_some();
@@ -201,14 +181,9 @@ impl Service {
 
 /// Reading the snapshot: a restore needs it as much as a backup does.
 fn snapshot_needs(disk: &ResourceId, group: &ResourceId) -> Vec<Need> {
-    let reads = [
-        "Microsoft.Compute/snapshots/read",
-        "Microsoft.Compute/snapshots/beginGetAccess/action",
-    ];
-    access::backup_needs(disk, group)
-        .into_iter()
-        .filter(|n| reads.contains(&n.action))
-        .collect()
+    let reads =
+        ["Microsoft.Compute/snapshots/read", "Microsoft.Compute/snapshots/beginGetAccess/action"];
+    access::backup_needs(disk, group).into_iter().filter(|n| reads.contains(&n.action)).collect()
 }
 
 fn check_restore(spec: &RestoreSpec) -> Result<()> {
@@ -216,12 +191,15 @@ fn check_restore(spec: &RestoreSpec) -> Result<()> {
         let message = "sourceDataStoreType must be OperationalStore for disks.";
         return Err(Fault::invalid("sourceDataStoreType", message).into());
     }
+    let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if spec.point.len() != 32 || !spec.point.chars().all(hex) {
+        let message = "recoveryPointId must be 32 lower-case hex digits.";
+        return Err(Fault::invalid("recoveryPointId", message).into());
+    }
     if spec.target.id.kind() != super::resource::DISKS || spec.target.id.group().is_none() {
         let field = "restoreTargetInfo.datasourceInfo.resourceID";
-        let message = format!(
-            "resourceID: '{}' is not a Microsoft.Compute/disks id.",
-            spec.target.id
-        );
+        let message =
+            format!("resourceID: '{}' is not a Microsoft.Compute/disks id.", spec.target.id);
         return Err(Fault::invalid(field, message).into());
     }
     let usable = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);

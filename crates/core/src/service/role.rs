@@ -8,9 +8,6 @@ use crate::model::{Principal, PrincipalKind, ResourceId, RoleAssignment, RoleDef
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// The built-in Owner role.
-pub(super) const OWNER: Uuid = Uuid::from_u128(0x8e3a_f657_a8ff_443c_a75c_2fe8_c4bc_b635);
-
 /// A role assignment as a client wants it.
 #[derive(Clone, Debug)]
 pub struct AssignmentSpec {
@@ -58,9 +55,7 @@ impl Service {
     ) -> Result<Vec<access::Need>> {
         let assignments = self.catalogue.assignments_of(principal).await?;
         let custom = self.catalogue.roles().await?;
-        Ok(access::missing(&needs, &assignments, |id| {
-            role_of(&custom, id)
-        }))
+        Ok(access::missing(&needs, &assignments, |id| role_of(&custom, id)))
     }
 
     /// The principal that signs in with this id and secret; None when they do not fit.
@@ -127,21 +122,13 @@ impl Service {
     /// When it is built-in or still assigned.
     pub async fn role_delete(&self, _caller: &Caller, id: Uuid) -> Result<Option<RoleDefinition>> {
         let _change = self.change.lock().await;
-        let Some(role) = self
-            .role_definitions()
-            .await?
-            .into_iter()
-            .find(|r| r.id == id)
-        else {
+        let Some(role) = self.role_definitions().await?.into_iter().find(|r| r.id == id) else {
             return Ok(None);
         };
         if role.built_in {
             return Err(Fault::invalid("name", "A built-in role cannot be deleted.").into());
         }
-        let everywhere = self
-            .catalogue
-            .assignments_near(&ResourceId::root(), true)
-            .await?;
+        let everywhere = self.catalogue.assignments_near(&ResourceId::root(), true).await?;
         if everywhere.iter().any(|a| a.role == id) {
             let message = format!("The role '{}' is still assigned.", role.name);
             return Err(Fault::new(FaultKind::RoleDefinitionInUse, message)
@@ -172,29 +159,20 @@ impl Service {
         if let Some(old) = self.catalogue.assignment(&spec.id).await? {
             let same =
                 (&old.scope, old.role, old.principal) == (&spec.scope, spec.role, spec.principal);
-            return if same {
-                Ok((old, false))
-            } else {
-                Err(exists(&old.id))
-            };
+            return if same { Ok((old, false)) } else { Err(exists(&old.id)) };
         }
         let new = RoleAssignment {
             id: spec.id,
             scope: spec.scope,
             role: spec.role,
             principal: spec.principal,
-            principal_type: spec
-                .principal_type
-                .unwrap_or_else(|| "ServicePrincipal".into()),
+            principal_type: spec.principal_type.unwrap_or_else(|| "ServicePrincipal".into()),
             description: spec.description,
             created_by: caller.object_id.to_string(),
             created_at: self.env.domain(),
         };
         let held = self.catalogue.assignments_of(new.principal).await?;
-        if let Some(old) = held
-            .iter()
-            .find(|a| a.role == new.role && a.scope == new.scope)
-        {
+        if let Some(old) = held.iter().find(|a| a.role == new.role && a.scope == new.scope) {
             return Err(exists(&old.id));
         }
         self.apply(vec![Write::AddAssignment(new.clone())]).await?;
@@ -214,8 +192,7 @@ impl Service {
         let Some(old) = self.catalogue.assignment(id).await? else {
             return Ok(None);
         };
-        self.apply(vec![Write::DeleteAssignment(id.clone())])
-            .await?;
+        self.apply(vec![Write::DeleteAssignment(id.clone())]).await?;
         Ok(Some(old))
     }
 
@@ -249,16 +226,10 @@ impl Service {
 }
 
 fn role_of(custom: &[RoleDefinition], id: Uuid) -> Option<RoleDefinition> {
-    access::built_in()
-        .iter()
-        .chain(custom)
-        .find(|r| r.id == id)
-        .cloned()
+    access::built_in().iter().chain(custom).find(|r| r.id == id).cloned()
 }
 
 fn exists(id: &ResourceId) -> crate::error::Error {
     let message = format!("The role assignment already exists: '{id}'.");
-    Fault::new(FaultKind::RoleAssignmentExists, message)
-        .at(id.as_str())
-        .into()
+    Fault::new(FaultKind::RoleAssignmentExists, message).at(id.as_str()).into()
 }

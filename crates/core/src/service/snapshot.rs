@@ -45,9 +45,7 @@ impl Service {
         self.require_group(&spec.id).await?;
         if let Some(old) = self.catalogue.resource(&spec.id).await? {
             self.same_location(&old, &spec.location)?;
-            return self
-                .change_snapshot(caller, &old, Some(spec.tags), spec.sku)
-                .await;
+            return self.change_snapshot(caller, &old, Some(spec.tags), spec.sku).await;
         }
         let (source, disk) = self.snapshot_source(&spec, &location).await?;
         self.check_snapshot_quota(&disk).await?;
@@ -67,9 +65,7 @@ impl Service {
         let model = Model::Snapshot(snapshot);
         let new = self.written(caller, None, &spec.id, &location, spec.tags, model);
         let operation = self.begin(caller, &new.id, unique_id);
-        let kind = WorkKind::Snapshot {
-            snapshot: new.id.clone(),
-        };
+        let kind = WorkKind::Snapshot { snapshot: new.id.clone() };
         self.apply(vec![
             Write::PutResource(new.clone(), Expect::Absent),
             Write::AddWork(self.work(kind, Some(operation.id), None)),
@@ -77,11 +73,7 @@ impl Service {
         ])
         .await?;
         self.nudge.notify_one();
-        Ok(Outcome {
-            resource: new,
-            operation,
-            created: true,
-        })
+        Ok(Outcome { resource: new, operation, created: true })
     }
 
     /// Changes tags and class of a snapshot.
@@ -140,13 +132,9 @@ impl Service {
         let (pool, store) = (self.pool.clone(), self.store.clone());
         let is_base = tokio::task::spawn_blocking(move || {
             let base = pool.open_volume(&volume).ok().and_then(|v| v.base());
-            base.and_then(|b| crate::work::base_key(&b))
-                .is_some_and(|k| k == key)
+            base.and_then(|b| crate::work::base_key(&b)).is_some_and(|k| k == key)
         });
-        if is_base
-            .await
-            .map_err(|e| Error::internal("looking at a volume", e))?
-        {
+        if is_base.await.map_err(|e| Error::internal("looking at a volume", e))? {
             let name = format!("unlisted:{}", snapshot.point);
             let holder = snapshot.source_unique_id.to_string();
             return self.apply(vec![Write::Claim { name, holder }]).await;
@@ -176,11 +164,7 @@ impl Service {
             Write::PutOperation(operation.clone()),
         ])
         .await?;
-        Ok(Outcome {
-            resource: new,
-            operation,
-            created: false,
-        })
+        Ok(Outcome { resource: new, operation, created: false })
     }
 
     async fn snapshot_source(
@@ -193,9 +177,7 @@ impl Service {
             return Err(Fault::invalid(field, "sourceResourceId is required.").into());
         };
         let found = self.catalogue.resource(source).await?;
-        let disk = found
-            .as_ref()
-            .and_then(|r| r.as_disk().cloned().map(|d| (r, d)));
+        let disk = found.as_ref().and_then(|r| r.as_disk().cloned().map(|d| (r, d)));
         let Some((resource, disk)) = disk.filter(|(_, d)| d.provisioning != Provisioning::Failed)
         else {
             let message = format!("sourceResourceId: there is no disk '{source}'.");
@@ -203,10 +185,8 @@ impl Service {
         };
         self.refuse_if_creating(resource)?;
         if super::canonical_location(&resource.location) != location {
-            let message = format!(
-                "location: a snapshot must be where its disk is, '{}'.",
-                resource.location
-            );
+            let message =
+                format!("location: a snapshot must be where its disk is, '{}'.", resource.location);
             return Err(Fault::invalid("location", message).into());
         }
         Ok((source.clone(), disk))
@@ -218,15 +198,9 @@ impl Service {
         if table.snapshots_per_disk.is_none() && table.snapshots_per_window.is_none() {
             return Ok(());
         }
-        let filter = ResourceFilter {
-            kind: Some(SNAPSHOTS.into()),
-            ..ResourceFilter::default()
-        };
+        let filter = ResourceFilter { kind: Some(SNAPSHOTS.into()), ..ResourceFilter::default() };
         let mut all = self.all(filter).await?;
-        all.retain(|r| {
-            r.as_snapshot()
-                .is_some_and(|s| s.source_unique_id == disk.unique_id)
-        });
+        all.retain(|r| r.as_snapshot().is_some_and(|s| s.source_unique_id == disk.unique_id));
         let window = SignedDuration::from_mins(Table::SNAPSHOT_WINDOW_MINUTES);
         let from = self.env.domain().checked_sub(window).unwrap_or_default();
         let recent = all.iter().filter(|r| r.created.at >= from).count();
@@ -243,8 +217,7 @@ impl Service {
 
 /// The store's key of a point.
 pub(crate) fn parse_key(text: &str) -> Result<PointKey> {
-    text.parse()
-        .map_err(|e| Error::internal("naming a point", e))
+    text.parse().map_err(|e| Error::internal("naming a point", e))
 }
 
 /// Runs a call of the store on a thread that may block.
@@ -252,8 +225,7 @@ pub(crate) async fn stored<T: Send + 'static>(
     call: impl FnOnce() -> tresor_store::Result<T> + Send + 'static,
 ) -> Result<T> {
     let done = tokio::task::spawn_blocking(call).await;
-    done.map_err(|e| Error::internal("a call to the store", e))?
-        .map_err(Error::from)
+    done.map_err(|e| Error::internal("a call to the store", e))?.map_err(Error::from)
 }
 
 impl From<tresor_store::Error> for Error {
@@ -270,9 +242,6 @@ impl From<tresor_store::Error> for Error {
             ErrorKind::Cancelled => Fault::new(FaultKind::Cancelled, "The work was cancelled."),
             _ => return Self::internal("work on the operational store", error),
         };
-        Self {
-            fault: Box::new(fault),
-            cause: Some(std::sync::Arc::new(error)),
-        }
+        Self { fault: Box::new(fault), cause: Some(std::sync::Arc::new(error)) }
     }
 }

@@ -82,18 +82,11 @@ impl Service {
         let before = old.as_ref().and_then(Resource::as_vault);
         let vault = self.settled_vault(before, &spec.id, &spec.settings).await?;
         let head = (spec.id.clone(), location, spec.tags);
-        let new = self
-            .write_vault(caller, old.as_ref(), head, vault, spec.identity)
-            .await?;
+        let new = self.write_vault(caller, old.as_ref(), head, vault, spec.identity).await?;
         let family = new.as_vault().map(|v| v.unique_id).unwrap_or_default();
         let operation = self.done(self.begin(caller, &new.id, family));
-        self.apply(vec![Write::PutOperation(operation.clone())])
-            .await?;
-        Ok(Outcome {
-            resource: new,
-            operation,
-            created: old.is_none(),
-        })
+        self.apply(vec![Write::PutOperation(operation.clone())]).await?;
+        Ok(Outcome { resource: new, operation, created: old.is_none() })
     }
 
     /// Changes members of a vault.
@@ -108,13 +101,10 @@ impl Service {
     ) -> Result<Resource> {
         let _change = self.change.lock().await;
         let (old, before) = self.vault(id).await?;
-        let vault = self
-            .settled_vault(Some(&before), id, &patch.settings)
-            .await?;
+        let vault = self.settled_vault(Some(&before), id, &patch.settings).await?;
         let tags = patch.tags.unwrap_or_else(|| old.tags.clone());
         let head = (id.clone(), old.location.clone(), tags);
-        self.write_vault(caller, Some(&old), head, vault, patch.identity)
-            .await
+        self.write_vault(caller, Some(&old), head, vault, patch.identity).await
     }
 
     /// Deletes a vault; None when there was none. Soft-deleted instances do not hold it.
@@ -133,10 +123,7 @@ impl Service {
         let Some(vault) = old.as_vault() else {
             return Ok(None);
         };
-        let filter = ResourceFilter {
-            under: Some(id.clone()),
-            ..ResourceFilter::default()
-        };
+        let filter = ResourceFilter { under: Some(id.clone()), ..ResourceFilter::default() };
         let inside: Vec<String> = self
             .all(filter)
             .await?
@@ -230,10 +217,7 @@ impl Service {
             unique_id: self.env.uuid(),
             identity: Identity::default(),
             storage: vec![],
-            soft_delete: SoftDelete {
-                state: SoftDeleteState::On,
-                days: SOFT_DELETE_DAYS,
-            },
+            soft_delete: SoftDelete { state: SoftDeleteState::On, days: SOFT_DELETE_DAYS },
             immutability: Immutability::Disabled,
             alert_on_failures: true,
             cross_subscription: CrossSubscription::Enabled,
@@ -318,9 +302,7 @@ fn one_way<T: PartialEq>(now: T, wanted: T, last: T, field: &str) -> Result<()> 
     if now == last && wanted != last {
         let name = field.trim_start_matches("properties.");
         let message = format!("The setting {name} is final and cannot be changed any more.");
-        return Err(Fault::new(FaultKind::OneWaySetting, message)
-            .at(field)
-            .into());
+        return Err(Fault::new(FaultKind::OneWaySetting, message).at(field).into());
     }
     Ok(())
 }

@@ -23,10 +23,7 @@ pub(super) async fn run(task: &Task, id: &ResourceId, point: &str, snapshot: &st
     if !task.did(RECORD) {
         let (head, instance) = task.service.instance(id).await?;
         let (disk_head, disk) = source(task, &instance).await?;
-        let steps = Steps {
-            ingest: "backup.ingest",
-            commit: "backup.commit",
-        };
+        let steps = Steps { ingest: "backup.ingest", commit: "backup.commit" };
         let facts = facts(&head, &instance, &job);
         let taken = task.take(&disk, parse_key(point)?, facts, steps).await?;
         task.step(RECORD).await?;
@@ -35,10 +32,7 @@ pub(super) async fn run(task: &Task, id: &ResourceId, point: &str, snapshot: &st
     task.step("backup.settle").await?;
     let mut writes = task.endings(None).await?;
     let instance = job.instance_unique_id;
-    writes.push(Write::Release {
-        name: running(instance),
-        holder: job.id.to_string(),
-    });
+    writes.push(Write::Release { name: running(instance), holder: job.id.to_string() });
     writes.push(task.finish());
     task.apply(writes).await
 }
@@ -120,23 +114,10 @@ async fn record(
         state: PointState::Completed,
         sku: disk.sku.clone(),
     };
-    let snapshot = snapshot(
-        task,
-        &head,
-        &instance,
-        (disk_head, disk),
-        &point,
-        snapshot_id,
-    );
-    job.made = Some(PointRef {
-        key: point.key.clone(),
-        time: point.time,
-    });
+    let snapshot = snapshot(task, &head, &instance, (disk_head, disk), &point, snapshot_id);
+    job.made = Some(PointRef { key: point.key.clone(), time: point.time });
     job.progress.transfer = taken.transfer.or_else(|| job.progress.transfer.take());
-    let kept = Job {
-        step: RECORD.into(),
-        ..job.clone()
-    };
+    let kept = Job { step: RECORD.into(), ..job.clone() };
     task.apply(vec![
         Write::PutPoint(point),
         Write::PutResource(snapshot, Expect::Absent),
@@ -171,10 +152,7 @@ fn snapshot(
         sku: "Standard_LRS".into(),
         attributes: BTreeMap::new(),
     };
-    let stamp = Stamp {
-        by: instance.vault.name().to_owned(),
-        at: point.time,
-    };
+    let stamp = Stamp { by: instance.vault.name().to_owned(), at: point.time };
     Resource {
         id,
         location: disk_head.location.clone(),
@@ -196,22 +174,14 @@ pub(super) async fn fail(task: &Task, id: &ResourceId, point: &str, fault: &Faul
     let Some(job) = task.job().await? else {
         return task.apply(vec![task.finish()]).await;
     };
-    let listed = task
-        .service
-        .catalogue
-        .point(job.instance_unique_id, point)
-        .await?
-        .is_some();
+    let listed = task.service.catalogue.point(job.instance_unique_id, point).await?.is_some();
     if !listed {
         let (store, key) = (task.service.store.clone(), parse_key(point)?);
         stored(move || store.remove_point(&key)).await?;
     }
     let mut writes = task.endings(Some(fault)).await?;
     let name = running(job.instance_unique_id);
-    writes.push(Write::Release {
-        name,
-        holder: job.id.to_string(),
-    });
+    writes.push(Write::Release { name, holder: job.id.to_string() });
     writes.push(task.finish());
     tracing::warn!(instance = %id, job = %job.id, "a backup failed");
     task.apply(writes).await

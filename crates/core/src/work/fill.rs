@@ -23,10 +23,7 @@ pub(super) async fn run(task: &Task, id: &ResourceId) -> Result<()> {
     let volume = task.service.volume(&disk).await?;
     task.meter.expect(disk.size);
     match &disk.origin {
-        Origin::Copy {
-            source,
-            source_unique_id,
-        } => {
+        Origin::Copy { source, source_unique_id } => {
             copy(task, source, *source_unique_id, volume).await?;
         }
         Origin::Import { path, .. } => {
@@ -54,7 +51,7 @@ async fn copy(task: &Task, id: &ResourceId, unique_id: Uuid, to: Arc<Volume>) ->
         Some(Model::Snapshot(snapshot)) if snapshot.unique_id == unique_id => {
             let (store, key) = (task.service.store.clone(), parse_key(&snapshot.point)?);
             let holder = format!("fill-{}", task.work.id.simple());
-            let (keep, pinned, name) = (store.clone(), key.clone(), holder.clone());
+            let (keep, pinned, name) = (store.clone(), key, holder.clone());
             stored(move || keep.pin(&pinned, &name)).await.map(drop)?;
             let (from, meter) = (store.clone(), Arc::clone(&task.meter));
             off(move || {
@@ -118,11 +115,7 @@ async fn publish(task: &Task, id: &ResourceId, filled: &Disk) -> Result<()> {
     }
     disk.provisioning = Provisioning::Succeeded;
     let version = head.version;
-    let new = Resource {
-        model: Model::Disk(disk),
-        version: version + 1,
-        ..head
-    };
+    let new = Resource { model: Model::Disk(disk), version: version + 1, ..head };
     let mut writes = vec![Write::PutResource(new, Expect::Version(version))];
     writes.extend(task.endings(None).await?);
     writes.push(task.finish());
@@ -139,9 +132,6 @@ pub(super) async fn fail(task: &Task, id: &ResourceId, fault: &Fault) -> Result<
     }
     writes.push(task.finish());
     task.apply(writes).await?;
-    let (store, holder) = (
-        task.service.store.clone(),
-        format!("fill-{}", task.work.id.simple()),
-    );
+    let (store, holder) = (task.service.store.clone(), format!("fill-{}", task.work.id.simple()));
     stored(move || store.release_by(&holder)).await.map(drop)
 }

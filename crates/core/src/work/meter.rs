@@ -22,13 +22,7 @@ pub(crate) struct Meter {
 impl Meter {
     pub(super) fn new(began: Duration, stopping: watch::Receiver<bool>) -> Self {
         let (done, total) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self {
-            began,
-            done,
-            total,
-            cancelled: AtomicBool::new(false),
-            stopping,
-        }
+        Self { began, done, total, cancelled: AtomicBool::new(false), stopping }
     }
 
     /// Sets how much there is to do, bytes.
@@ -50,11 +44,7 @@ impl Meter {
         progress.total = progress.total.max(total);
         progress.done = self.done.load(Ordering::Relaxed).min(progress.total);
         let millis = u64::try_from(now.saturating_sub(self.began).as_millis()).unwrap_or(u64::MAX);
-        progress.rate = progress
-            .done
-            .saturating_mul(1000)
-            .checked_div(millis)
-            .unwrap_or_default();
+        progress.rate = progress.done.saturating_mul(1000).checked_div(millis).unwrap_or_default();
     }
 }
 
@@ -74,24 +64,14 @@ pub(crate) struct Meters(Mutex<HashMap<Uuid, Arc<Meter>>>);
 
 impl Meters {
     pub(super) fn add(&self, job: Uuid, meter: Arc<Meter>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(job, meter);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(job, meter);
     }
 
     pub(super) fn remove(&self, job: Uuid) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&job);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
     }
 
     pub(crate) fn of(&self, job: Uuid) -> Option<Arc<Meter>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&job)
-            .cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&job).cloned()
     }
 }

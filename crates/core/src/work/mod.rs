@@ -72,11 +72,7 @@ async fn one(service: &Arc<Service>, work: Work) {
     let meter = Arc::new(Meter::new(now, service.stopping.subscribe()));
     let key = work.job.unwrap_or(work.id);
     service.meters.add(key, Arc::clone(&meter));
-    let task = Task {
-        service: Arc::clone(service),
-        work,
-        meter,
-    };
+    let task = Task { service: Arc::clone(service), work, meter };
     let renewing = tokio::spawn(renew(
         Arc::clone(service),
         task.work.id,
@@ -116,18 +112,12 @@ async fn renew(service: Arc<Service>, work: Uuid, fence: i64, meter: Arc<Meter>)
 impl Task {
     async fn run(&self) -> Result<()> {
         match self.work.kind.clone() {
-            WorkKind::Backup {
-                instance,
-                point,
-                snapshot,
-            } => backup::run(self, &instance, &point, &snapshot).await,
-            WorkKind::Restore {
-                instance,
-                point,
-                target,
-                unique_id,
-                ..
-            } => restore::run(self, instance, &point, &target, unique_id).await,
+            WorkKind::Backup { instance, point, snapshot } => {
+                backup::run(self, &instance, &point, &snapshot).await
+            }
+            WorkKind::Restore { instance, point, target, unique_id, .. } => {
+                restore::run(self, instance, &point, &target, unique_id).await
+            }
             WorkKind::Snapshot { snapshot } => snapshot::run(self, &snapshot).await,
             WorkKind::Fill { disk } => fill::run(self, &disk).await,
             WorkKind::Purge { instance } => purge::run(self, instance).await,
@@ -160,30 +150,19 @@ impl Task {
 
     /// Writes that take effect only while the lease is held.
     async fn apply(&self, writes: Vec<Write>) -> Result<()> {
-        let lease = Write::RequireLease {
-            work: self.work.id,
-            fence: self.work.fence,
-        };
+        let lease = Write::RequireLease { work: self.work.id, fence: self.work.fence };
         self.service.apply([vec![lease], writes].concat()).await
     }
 
     /// The write that records a step.
     fn done(&self, step: &str, note: serde_json::Value) -> Write {
         let (work, fence) = (self.work.id, self.work.fence);
-        Write::StepDone {
-            work,
-            fence,
-            step: step.into(),
-            note,
-        }
+        Write::StepDone { work, fence, step: step.into(), note }
     }
 
     /// The write that ends the work.
     fn finish(&self) -> Write {
-        Write::FinishWork {
-            work: self.work.id,
-            fence: self.work.fence,
-        }
+        Write::FinishWork { work: self.work.id, fence: self.work.fence }
     }
 
     async fn job(&self) -> Result<Option<Job>> {
@@ -210,15 +189,10 @@ impl Task {
             }));
         }
         if let Some(mut job) = self.job().await? {
-            self.meter
-                .fill(&mut job.progress, self.service.env.monotonic());
+            self.meter.fill(&mut job.progress, self.service.env.monotonic());
             let now = self.service.env.domain();
             (job.changed, job.ended) = (now, Some(now));
-            job.status = if fault.is_some() {
-                JobStatus::Failed
-            } else {
-                JobStatus::Completed
-            };
+            job.status = if fault.is_some() { JobStatus::Failed } else { JobStatus::Completed };
             job.error = fault.cloned();
             writes.push(Write::PutJob(job));
         }
@@ -234,15 +208,12 @@ impl Task {
         let fault = crate::service::log(error);
         tracing::warn!(work = %self.work.id, job = ?self.work.job, message = fault.message, "work failed");
         let settled = match self.work.kind.clone() {
-            WorkKind::Backup {
-                instance, point, ..
-            } => backup::fail(self, &instance, &point, &fault).await,
-            WorkKind::Restore {
-                target,
-                unique_id,
-                point,
-                ..
-            } => restore::fail(self, &target, unique_id, &point, &fault).await,
+            WorkKind::Backup { instance, point, .. } => {
+                backup::fail(self, &instance, &point, &fault).await
+            }
+            WorkKind::Restore { target, unique_id, point, .. } => {
+                restore::fail(self, &target, unique_id, &point, &fault).await
+            }
             WorkKind::Snapshot { snapshot } => snapshot::fail(self, &snapshot, &fault).await,
             WorkKind::Fill { disk } => fill::fail(self, &disk, &fault).await,
             WorkKind::Purge { .. } => purge::fail(self, &fault).await,

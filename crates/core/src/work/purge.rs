@@ -8,13 +8,7 @@ use uuid::Uuid;
 
 pub(super) async fn run(task: &Task, instance: Uuid) -> Result<()> {
     task.step("purge.points").await?;
-    let filter = PointFilter {
-        instance,
-        from: None,
-        to: None,
-        after: None,
-        limit: PAGE_MAX,
-    };
+    let filter = PointFilter { instance, from: None, to: None, after: None, limit: PAGE_MAX };
     loop {
         let page = task.service.catalogue.points(&filter).await?;
         if page.rows.is_empty() {
@@ -26,10 +20,7 @@ pub(super) async fn run(task: &Task, instance: Uuid) -> Result<()> {
             task.apply(vec![
                 Write::DeleteResource(point.snapshot.clone()),
                 Write::DeleteGrants(point.snapshot),
-                Write::DeletePoint {
-                    instance,
-                    key: point.key,
-                },
+                Write::DeletePoint { instance, key: point.key },
             ])
             .await?;
         }

@@ -4,7 +4,7 @@
 //! or write the disk before it is published. A restore that fails takes row and volume away again.
 
 use super::Task;
-use super::take::VolumeSink;
+use super::take::{VolumeSink, base_of};
 use crate::catalogue::{Expect, Write};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{Disk, Model, Provisioning, Resource, ResourceId, Transfer};
@@ -35,20 +35,12 @@ pub(super) async fn run(
         Ok(volume) => volume,
         Err(_) => task.service.make_volume(unique_id, disk.size).await?,
     };
-    if task
-        .service
-        .catalogue
-        .point(instance, point)
-        .await?
-        .is_none()
-    {
+    if task.service.catalogue.point(instance, point).await?.is_none() {
         return Err(Fault::not_found("recovery point", point).into());
     }
     task.step("restore.pin").await?;
-    let (store, pinned, holder) = (task.service.store.clone(), key.clone(), holder(task));
-    stored(move || store.pin(&pinned, &holder))
-        .await
-        .map(drop)?;
+    let (store, pinned, holder) = (task.service.store.clone(), key, holder(task));
+    stored(move || store.pin(&pinned, &holder)).await.map(drop)?;
     task.step("restore.copy").await?;
     copy(task, &key, &volume).await?;
     task.step("restore.verify").await?;
@@ -78,7 +70,7 @@ async fn reserved(task: &Task, target: &ResourceId, unique_id: Uuid) -> Result<(
 
 /// Copies segment by segment; segments that an earlier attempt made durable are passed over.
 async fn copy(task: &Task, key: &PointKey, volume: &Arc<Volume>) -> Result<()> {
-    let (store, key) = (task.service.store.clone(), key.clone());
+    let (store, key) = (task.service.store.clone(), *key);
     let reader = Arc::new(stored(move || store.reader(&key)).await?);
     let size = reader.size();
     task.meter.expect(size);
@@ -93,18 +85,13 @@ async fn copy(task: &Task, key: &PointKey, volume: &Arc<Volume>) -> Result<()> {
             continue;
         }
         written += copy_segment(task, &reader, volume, segment).await?;
-        task.apply(vec![task.done(&step, serde_json::json!(written))])
-            .await?;
+        task.apply(vec![task.done(&step, serde_json::json!(written))]).await?;
     }
     let Some(mut job) = task.job().await? else {
         return Ok(());
     };
     let stored = written;
-    job.progress.transfer = Some(Transfer {
-        read: stored,
-        stored,
-        ..Transfer::default()
-    });
+    job.progress.transfer = Some(Transfer { read: stored, stored, ..Transfer::default() });
     task.apply(vec![Write::PutJob(job)]).await
 }
 
@@ -114,11 +101,7 @@ async fn copy_segment(
     volume: &Arc<Volume>,
     segment: Range<u64>,
 ) -> Result<u64> {
-    let (reader, volume, meter) = (
-        Arc::clone(reader),
-        Arc::clone(volume),
-        Arc::clone(&task.meter),
-    );
+    let (reader, volume, meter) = (Arc::clone(reader), Arc::clone(volume), Arc::clone(&task.meter));
     let copied = tokio::task::spawn_blocking(move || -> Result<u64> {
         let others = [0..segment.start, segment.end..reader.size()];
         let sink = VolumeSink(Arc::clone(&volume));
@@ -126,17 +109,14 @@ async fn copy_segment(
         volume.flush()?;
         Ok(restored.bytes_written)
     });
-    copied
-        .await
-        .map_err(|e| Error::internal("copying a recovery point", e))?
+    copied.await.map_err(|e| Error::internal("copying a recovery point", e))?
 }
 
 /// Compares a sample of the disk with the point, and its size.
 async fn verify(task: &Task, key: &PointKey, volume: &Arc<Volume>) -> Result<()> {
-    let (store, key, volume) = (task.service.store.clone(), key.clone(), Arc::clone(volume));
-    let random: Vec<u64> = (0..SAMPLES)
-        .map(|_| u64::from_le_bytes(task.service.env.bytes()))
-        .collect();
+    let (store, key, volume) = (task.service.store.clone(), *key, Arc::clone(volume));
+    let random: Vec<u64> =
+        (0..SAMPLES).map(|_| u64::from_le_bytes(task.service.env.bytes())).collect();
     let compared = tokio::task::spawn_blocking(move || -> Result<bool> {
         let reader = store.reader(&key)?;
         if reader.size() != volume.size() {
@@ -154,12 +134,11 @@ async fn verify(task: &Task, key: &PointKey, volume: &Arc<Volume>) -> Result<()>
                 return Ok(false);
             }
         }
+        // The disk is this point now: its first backup needs to read only what changes from here.
+        volume.freeze()?.adopt(base_of(&key, &reader.root()))?;
         Ok(true)
     });
-    if compared
-        .await
-        .map_err(|e| Error::internal("comparing a restored disk", e))??
-    {
+    if compared.await.map_err(|e| Error::internal("comparing a restored disk", e))?? {
         return Ok(());
     }
     let message = "The restored disk differs from its recovery point.";
@@ -173,11 +152,7 @@ async fn publish(task: &Task, target: &ResourceId, unique_id: Uuid) -> Result<()
     let (head, mut disk) = reserved(task, target, unique_id).await?;
     disk.provisioning = Provisioning::Succeeded;
     let version = head.version;
-    let new = Resource {
-        model: Model::Disk(disk),
-        version: version + 1,
-        ..head
-    };
+    let new = Resource { model: Model::Disk(disk), version: version + 1, ..head };
     let mut writes = vec![Write::PutResource(new, Expect::Version(version))];
     writes.extend(task.endings(None).await?);
     writes.push(task.finish());

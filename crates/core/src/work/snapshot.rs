@@ -21,23 +21,14 @@ pub(super) async fn run(task: &Task, id: &ResourceId) -> Result<()> {
         ("disk".into(), snapshot.source.to_string()),
         ("disk_unique_id".into(), disk.unique_id.to_string()),
     ]);
-    let steps = Steps {
-        ingest: "snapshot.ingest",
-        commit: "snapshot.commit",
-    };
-    let taken = task
-        .take(&disk, parse_key(&snapshot.point)?, facts, steps)
-        .await?;
+    let steps = Steps { ingest: "snapshot.ingest", commit: "snapshot.commit" };
+    let taken = task.take(&disk, parse_key(&snapshot.point)?, facts, steps).await?;
     let _change = task.service.change.lock().await;
     let (head, mut snapshot) = task.service.snapshot(id).await?;
     snapshot.provisioning = Provisioning::Succeeded;
     snapshot.size = taken.record.size;
     let version = head.version;
-    let new = Resource {
-        model: Model::Snapshot(snapshot),
-        version: version + 1,
-        ..head
-    };
+    let new = Resource { model: Model::Snapshot(snapshot), version: version + 1, ..head };
     let mut writes = vec![Write::PutResource(new, Expect::Version(version))];
     writes.extend(task.endings(None).await?);
     writes.push(task.finish());

@@ -36,7 +36,7 @@ pub(super) struct Steps {
 }
 
 /// The name of a point in a volume's change map.
-fn base_of(key: &PointKey, root: &Root) -> [u8; 32] {
+pub(super) fn base_of(key: &PointKey, root: &Root) -> [u8; 32] {
     let mut base = [0; 32];
     let both = key.as_bytes().iter().chain(root.0.iter());
     base.iter_mut().zip(both).for_each(|(to, from)| *to = *from);
@@ -82,11 +82,9 @@ impl Task {
         let Some(holder) = self.service.catalogue.holder(&name).await? else {
             return Ok(());
         };
-        let (store, gone) = (self.service.store.clone(), key.clone());
+        let (store, gone) = (self.service.store.clone(), *key);
         crate::service::stored(move || store.remove_point(&gone)).await?;
-        self.service
-            .apply(vec![crate::catalogue::Write::Release { name, holder }])
-            .await
+        self.service.apply(vec![crate::catalogue::Write::Release { name, holder }]).await
     }
 }
 
@@ -105,11 +103,7 @@ struct Taker {
 impl Taker {
     fn run(self) -> Result<Taken> {
         if let Some(record) = self.store.point(&self.key)? {
-            return Ok(Taken {
-                record,
-                transfer: None,
-                old_base: None,
-            });
+            return Ok(Taken { record, transfer: None, old_base: None });
         }
         let view = freeze(&self.volume, &self.meter)?;
         let time = self.env.domain();
@@ -117,20 +111,12 @@ impl Taker {
         let old_base = base.as_ref().and_then(base_key);
         self.meter.expect(view.size());
         let parent = self.parent(base.as_ref(), old_base.as_ref())?;
-        let plan = Plan {
-            point: self.key.clone(),
-            parent,
-            size: view.size(),
-        };
+        let plan = Plan { point: self.key, parent, size: view.size() };
         let ingest = match self.store.begin(plan) {
             Ok(Begun::New(ingest)) => ingest,
             Ok(Begun::Exists(record)) => {
                 view.abandon()?;
-                return Ok(Taken {
-                    record,
-                    transfer: None,
-                    old_base: None,
-                });
+                return Ok(Taken { record, transfer: None, old_base: None });
             }
             Err(error) => {
                 view.abandon()?;
@@ -141,11 +127,7 @@ impl Taker {
         match self.ingest(ingest, &view, base.as_ref(), facts, time) {
             Ok((record, transfer)) => {
                 view.adopt(base_of(&record.key, &record.root))?;
-                Ok(Taken {
-                    record,
-                    transfer: Some(transfer),
-                    old_base,
-                })
+                Ok(Taken { record, transfer: Some(transfer), old_base })
             }
             Err(error) => {
                 view.abandon()?;
@@ -161,7 +143,7 @@ impl Taker {
         };
         let record = self.store.point(key)?;
         let same = record.is_some_and(|r| base_of(&r.key, &r.root) == *base);
-        Ok(same.then(|| key.clone()))
+        Ok(same.then(|| *key))
     }
 
     fn ingest(
@@ -176,8 +158,7 @@ impl Taker {
         let has_parent = ingest.parent().is_some();
         let changed = base.filter(|_| has_parent).and_then(|b| view.changed(b));
         if let Some(ranges) = &changed {
-            self.meter
-                .expect(ranges.iter().map(|r| r.end - r.start).sum());
+            self.meter.expect(ranges.iter().map(|r| r.end - r.start).sum());
         }
         let source = ViewSource(view);
         let ingested = match ingest.run(&source, changed.as_deref(), &*self.meter) {
@@ -224,9 +205,7 @@ fn freeze(volume: &Arc<Volume>, meter: &Meter) -> Result<View> {
         }
     }
     let message = "Another snapshot of the disk has been running for too long.";
-    Err(Fault::new(FaultKind::Unavailable, message)
-        .advise("Try again later.")
-        .into())
+    Err(Fault::new(FaultKind::Unavailable, message).advise("Try again later.").into())
 }
 
 fn pause() {
@@ -242,9 +221,7 @@ impl Source for ViewSource<'_> {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
-        self.0
-            .read_at(buffer, offset)
-            .map_err(std::io::Error::other)
+        self.0.read_at(buffer, offset).map_err(std::io::Error::other)
     }
 
     fn allocated(&self, range: Range<u64>) -> std::io::Result<Vec<Range<u64>>> {

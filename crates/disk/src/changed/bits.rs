@@ -64,9 +64,7 @@ impl Bits {
     pub(crate) fn contains(&self, number: u64) -> bool {
         let word = usize::try_from(number % GROUP / 64).unwrap_or_default();
         let words = self.groups.get(&(number / GROUP));
-        words
-            .and_then(|words| words.get(word))
-            .is_some_and(|bits| bits >> (number % 64) & 1 == 1)
+        words.and_then(|words| words.get(word)).is_some_and(|bits| bits >> (number % 64) & 1 == 1)
     }
 
     /// The bits of one group.
@@ -147,11 +145,7 @@ fn masks(range: Range<u64>) -> impl Iterator<Item = (u64, Group)> {
 
 /// A word whose lowest bits are set.
 fn ones(count: u64) -> u64 {
-    if count >= 64 {
-        u64::MAX
-    } else {
-        (1 << count) - 1
-    }
+    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
 }
 
 #[cfg(test)]

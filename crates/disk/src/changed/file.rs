@@ -53,10 +53,7 @@ impl MapFile {
             read_some(&file, &mut slot, at)?;
             match Header::decode(&slot) {
                 Slot::Valid(header) => {
-                    if newest
-                        .as_ref()
-                        .is_none_or(|other| other.sequence < header.sequence)
-                    {
+                    if newest.as_ref().is_none_or(|other| other.sequence < header.sequence) {
                         newest = Some(header);
                     }
                 }
@@ -81,9 +78,7 @@ impl MapFile {
     ) -> Result<Self> {
         fail_point!("disk.map.write", |_| Err(injected()));
         folder.remove_file(NEW_NAME)?;
-        let map = Self {
-            file: folder.create(NEW_NAME)?,
-        };
+        let map = Self { file: folder.create(NEW_NAME)? };
         let written = map
             .write_slot(header)
             .and_then(|()| map.write_records(records))
@@ -146,10 +141,7 @@ impl MapFile {
         let mut at = RECORDS;
         while let Some(extent) = extent::next(&self.file, &(at..end))? {
             let first = (extent.start - RECORDS) / RECORD;
-            let last = (extent.end - RECORDS)
-                .div_ceil(RECORD)
-                .min(first + BATCH)
-                .min(windows);
+            let last = (extent.end - RECORDS).div_ceil(RECORD).min(first + BATCH).min(windows);
             let length = usize::try_from((last - first) * RECORD).unwrap_or_default();
             let mut batch = vec![0; length];
             read_some(&self.file, &mut batch, RECORDS + first * RECORD)?;
@@ -169,10 +161,7 @@ fn encode(window: u64, mark: Mark) -> [u8; RECORD_LENGTH] {
         Mark::Intent => (INTENT, FULL),
         Mark::Exact(bits) => (EXACT, bits),
     };
-    let fields = bits
-        .into_iter()
-        .chain([window, u64::from(state)])
-        .flat_map(u64::to_le_bytes);
+    let fields = bits.into_iter().chain([window, u64::from(state)]).flat_map(u64::to_le_bytes);
     let mut record = [0; RECORD_LENGTH];
     for (byte, value) in record.iter_mut().zip(fields) {
         *byte = value;
@@ -216,11 +205,9 @@ fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> Result<()> {
     Ok(())
 }
 
+#[allow(dead_code, reason = "fail points are compiled in for tests only")]
 fn injected() -> Error {
-    Error::io(
-        "a fail point made a change map fail",
-        std::io::Error::other("injected"),
-    )
+    Error::io("a fail point made a change map fail", std::io::Error::other("injected"))
 }
 
 #[cfg(test)]

@@ -69,27 +69,17 @@ pub(crate) struct Header {
 impl Identity {
     /// The identity of an open file.
     pub(crate) fn of(file: &File) -> Result<Self> {
-        let data = file
-            .metadata()
-            .map_err(|error| Error::io("cannot stat a volume", error))?;
-        let birth = data
-            .created()
-            .ok()
-            .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let data = file.metadata().map_err(|error| Error::io("cannot stat a volume", error))?;
+        let birth = data.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let birth = birth.map(|at| [at.as_secs(), u64::from(at.subsec_nanos())]);
-        Ok(Self {
-            inode: data.ino(),
-            birth: birth.unwrap_or_default(),
-        })
+        Ok(Self { inode: data.ino(), birth: birth.unwrap_or_default() })
     }
 }
 
 impl Stamp {
     /// The times of an open file.
     pub(crate) fn of(file: &File) -> Result<Self> {
-        let data = file
-            .metadata()
-            .map_err(|error| Error::io("cannot stat a volume", error))?;
+        let data = file.metadata().map_err(|error| Error::io("cannot stat a volume", error))?;
         Ok(Self {
             modified: [data.mtime(), data.mtime_nsec()],
             changed: [data.ctime(), data.ctime_nsec()],
@@ -126,16 +116,10 @@ impl Header {
         let flags = if self.base.is_some() { HAS_BASE } else { 0 }
             | if self.clean.is_some() { CLEAN } else { 0 };
         bytes.extend(flags.to_le_bytes());
-        let base = self.base.unwrap_or(Base {
-            root: [0; 32],
-            size: 0,
-        });
+        let base = self.base.unwrap_or(Base { root: [0; 32], size: 0 });
         bytes.extend(base.root);
         bytes.extend(base.size.to_le_bytes());
-        let clean = self.clean.unwrap_or(Stamp {
-            modified: [0; 2],
-            changed: [0; 2],
-        });
+        let clean = self.clean.unwrap_or(Stamp { modified: [0; 2], changed: [0; 2] });
         for part in clean.modified.into_iter().chain(clean.changed) {
             bytes.extend(part.to_le_bytes());
         }
@@ -168,25 +152,13 @@ impl Header {
         take::<4>(rest)?;
         let sequence = number(rest)?;
         let generation = take(rest)?;
-        let identity = Identity {
-            inode: number(rest)?,
-            birth: [number(rest)?, number(rest)?],
-        };
+        let identity = Identity { inode: number(rest)?, birth: [number(rest)?, number(rest)?] };
         let size = number(rest)?;
         let target = Some(number(rest)?).filter(|&target| target != 0);
         let flags = number(rest)?;
-        let base = Base {
-            root: take(rest)?,
-            size: number(rest)?,
-        };
-        let modified = [
-            i64::from_le_bytes(take(rest)?),
-            i64::from_le_bytes(take(rest)?),
-        ];
-        let changed = [
-            i64::from_le_bytes(take(rest)?),
-            i64::from_le_bytes(take(rest)?),
-        ];
+        let base = Base { root: take(rest)?, size: number(rest)? };
+        let modified = [i64::from_le_bytes(take(rest)?), i64::from_le_bytes(take(rest)?)];
+        let changed = [i64::from_le_bytes(take(rest)?), i64::from_le_bytes(take(rest)?)];
         Some(Self {
             sequence,
             generation,
@@ -218,20 +190,12 @@ mod tests {
         let base = prop::option::of((any::<[u8; 32]>(), any::<u64>()));
         let clean = prop::option::of((any::<[i64; 2]>(), any::<[i64; 2]>()));
         let target = prop::option::of(1u64..);
-        let first = (
-            any::<u64>(),
-            any::<[u8; 16]>(),
-            any::<u64>(),
-            any::<[u64; 2]>(),
-        );
+        let first = (any::<u64>(), any::<[u8; 16]>(), any::<u64>(), any::<[u64; 2]>());
         (first, any::<u64>(), target, base, clean).prop_map(|(first, size, target, base, clean)| {
             Header {
                 sequence: first.0,
                 generation: first.1,
-                identity: Identity {
-                    inode: first.2,
-                    birth: first.3,
-                },
+                identity: Identity { inode: first.2, birth: first.3 },
                 size,
                 target,
                 base: base.map(|(root, size)| Base { root, size }),
@@ -263,41 +227,21 @@ mod tests {
         let header = Header {
             sequence: 7,
             generation: [0xaa; 16],
-            identity: Identity {
-                inode: 9,
-                birth: [1, 2],
-            },
+            identity: Identity { inode: 9, birth: [1, 2] },
             size: 512,
             target: Some(1024),
-            base: Some(Base {
-                root: [0xbb; 32],
-                size: 512,
-            }),
-            clean: Some(Stamp {
-                modified: [3, 4],
-                changed: [5, 6],
-            }),
+            base: Some(Base { root: [0xbb; 32], size: 512 }),
+            clean: Some(Stamp { modified: [3, 4], changed: [5, 6] }),
         };
         let bytes = header.encode();
         assert_eq!(bytes.len(), LENGTH);
         assert_eq!(&bytes[..12], b"TRESRMAP\x01\0\0\0");
-        for (at, value) in [
-            (16, 7u8),
-            (40, 9),
-            (48, 1),
-            (56, 2),
-            (72, 0),
-            (73, 4),
-            (80, 3),
-        ] {
+        for (at, value) in [(16, 7u8), (40, 9), (48, 1), (56, 2), (72, 0), (73, 4), (80, 3)] {
             assert_eq!(bytes[at], value, "byte {at}");
         }
         assert_eq!(bytes[24..40], [0xaa; 16]);
         assert_eq!(bytes[88..120], [0xbb; 32]);
-        assert_eq!(
-            [bytes[128], bytes[136], bytes[144], bytes[152]],
-            [3, 4, 5, 6]
-        );
+        assert_eq!([bytes[128], bytes[136], bytes[144], bytes[152]], [3, 4, 5, 6]);
         assert!(bytes[160..508].iter().all(|&byte| byte == 0));
     }
 
@@ -306,10 +250,7 @@ mod tests {
         let header = Header {
             sequence: 0,
             generation: [0; 16],
-            identity: Identity {
-                inode: 0,
-                birth: [0; 2],
-            },
+            identity: Identity { inode: 0, birth: [0; 2] },
             size: 0,
             target: None,
             base: None,

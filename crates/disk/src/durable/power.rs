@@ -38,12 +38,7 @@ struct Supply {
 
 impl Supply {
     fn new() -> Self {
-        Self {
-            left: None,
-            omit: Omit::Nothing,
-            synced: HashMap::new(),
-            renamed: None,
-        }
+        Self { left: None, omit: Omit::Nothing, synced: HashMap::new(), renamed: None }
     }
 }
 

@@ -26,9 +26,7 @@ impl RawImage {
         let failed = |error| Error::io(format!("cannot open image {shown}"), error);
         let denied = |why: &str| Error::new(ErrorKind::Denied, format!("image {shown} {why}"));
         let resolved = path.canonicalize().map_err(failed)?;
-        let folders = allowed
-            .iter()
-            .filter_map(|folder| folder.canonicalize().ok());
+        let folders = allowed.iter().filter_map(|folder| folder.canonicalize().ok());
         let inside = folders
             .filter_map(|folder| {
                 let rest = resolved.strip_prefix(&folder).ok()?.to_owned();
@@ -56,10 +54,7 @@ impl RawImage {
         if !data.is_file() {
             return Err(denied("is no regular file"));
         }
-        Ok(Self {
-            file,
-            size: data.len(),
-        })
+        Ok(Self { file, size: data.len() })
     }
 
     /// The size in bytes when the image was opened, which may be no multiple of a sector.

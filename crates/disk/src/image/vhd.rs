@@ -91,29 +91,18 @@ pub fn parse_footer(footer: &[u8; FOOTER]) -> Result<Footer> {
         return Err(corrupt("has a size that is no multiple of a sector"));
     }
     let timestamp = u32::from_be_bytes(field(footer, 24));
-    Ok(Footer {
-        size,
-        unique_id: field(footer, 68),
-        timestamp,
-    })
+    Ok(Footer { size, unique_id: field(footer, 68), timestamp })
 }
 
 /// The ones' complement of the sum of all bytes but the checksum.
 fn checksum(footer: &[u8; FOOTER]) -> u32 {
     let place = CHECKSUM_AT..CHECKSUM_AT + 4;
-    let counted = footer
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| !place.contains(at));
+    let counted = footer.iter().enumerate().filter(|(at, _)| !place.contains(at));
     !counted.map(|(_, &byte)| u32::from(byte)).sum::<u32>()
 }
 
 fn field<const N: usize>(footer: &[u8; FOOTER], at: usize) -> [u8; N] {
-    footer
-        .get(at..)
-        .and_then(<[u8]>::first_chunk)
-        .copied()
-        .unwrap_or([0; N])
+    footer.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
 }
 
 #[cfg(test)]

@@ -46,13 +46,7 @@ impl View {
         purpose: Purpose,
         marks: Marks,
     ) -> Self {
-        Self {
-            volume,
-            preserve,
-            purpose,
-            marks,
-            bytes_read: AtomicU64::new(0),
-        }
+        Self { volume, preserve, purpose, marks, bytes_read: AtomicU64::new(0) }
     }
 
     /// The size of the disk at that instant.
@@ -73,8 +67,7 @@ impl View {
         let range = check_range(offset, buffer.len() as u64, self.size())?;
         read_exact(self.volume.data(), buffer, offset)?;
         self.preserve.patch(buffer, &range)?;
-        self.bytes_read
-            .fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        self.bytes_read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -83,9 +76,7 @@ impl View {
         let range = range.start..range.end.min(self.size());
         // The live disk first: a block that is punched out after this was in it, one that was
         // punched out before is in the side file by now.
-        let mut set: RangeSet = extent::data(self.volume.data(), &range)?
-            .into_iter()
-            .collect();
+        let mut set: RangeSet = extent::data(self.volume.data(), &range)?.into_iter().collect();
         set.extend(self.preserve.extents(&range)?);
         Ok(set.iter().collect())
     }
@@ -113,10 +104,7 @@ impl View {
     /// On failure the marks count again, as after [`abandon`](View::abandon).
     pub fn adopt(self, root: [u8; 32]) -> Result<()> {
         if self.purpose != Purpose::Backup {
-            return Err(Error::new(
-                ErrorKind::Denied,
-                "a view for a copy has nothing to adopt",
-            ));
+            return Err(Error::new(ErrorKind::Denied, "a view for a copy has nothing to adopt"));
         }
         self.volume.adopt(root, self.size())
     }

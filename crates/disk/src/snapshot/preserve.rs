@@ -36,11 +36,7 @@ struct State {
 
 impl Preserve {
     pub(crate) fn new(side: File, size: u64) -> Self {
-        Self {
-            size,
-            side,
-            state: Mutex::default(),
-        }
+        Self { size, side, state: Mutex::default() }
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -125,11 +121,7 @@ impl Preserve {
 
     /// Forgets the units that lie wholly inside a range, and gives back what they took.
     pub(crate) fn give_up(&self, range: &Range<u64>) {
-        let end = if range.end >= self.size {
-            self.size.div_ceil(UNIT)
-        } else {
-            range.end / UNIT
-        };
+        let end = if range.end >= self.size { self.size.div_ceil(UNIT) } else { range.end / UNIT };
         let units = range.start.div_ceil(UNIT)..end;
         if units.is_empty() {
             return;
@@ -178,15 +170,9 @@ mod tests {
         let mut bytes = [0; 8];
         preserve.patch(&mut bytes, &(0..8)).unwrap();
         preserve.keep(&data, &(0..1));
+        assert_eq!(preserve.patch(&mut bytes, &(0..8)).unwrap_err().kind(), ErrorKind::Io);
         assert_eq!(
-            preserve.patch(&mut bytes, &(0..8)).unwrap_err().kind(),
-            ErrorKind::Io
-        );
-        assert_eq!(
-            preserve
-                .patch(&mut bytes, &(UNIT..UNIT + 8))
-                .unwrap_err()
-                .kind(),
+            preserve.patch(&mut bytes, &(UNIT..UNIT + 8)).unwrap_err().kind(),
             ErrorKind::Io
         );
     }
@@ -200,9 +186,7 @@ mod tests {
         preserve.keep(&new, &(0..SIZE));
         assert_eq!(preserve.extents(&(2 * UNIT..3 * UNIT)).unwrap(), []);
         let mut bytes = [0; 4];
-        preserve
-            .patch(&mut bytes, &(2 * UNIT - 2..2 * UNIT))
-            .unwrap();
+        preserve.patch(&mut bytes, &(2 * UNIT - 2..2 * UNIT)).unwrap();
         assert_eq!(bytes, [1, 1, 0, 0]);
         preserve.patch(&mut bytes, &(UNIT - 2..UNIT + 2)).unwrap();
         assert_eq!(bytes, [2, 2, 1, 1]);

@@ -58,9 +58,7 @@ pub(crate) fn data_name(generation: &[u8; 16]) -> String {
 
 /// The generation that a data file's name tells.
 fn generation_of(name: &str) -> Option<[u8; 16]> {
-    let digits = name
-        .strip_suffix(".raw")
-        .filter(|digits| digits.len() == 32)?;
+    let digits = name.strip_suffix(".raw").filter(|digits| digits.len() == 32)?;
     let generation = u128::from_str_radix(digits, 16).ok()?.to_be_bytes();
     (data_name(&generation) == name).then_some(generation)
 }
@@ -108,13 +106,7 @@ impl Volume {
         let data = folder.create(&data_name(&generation))?;
         durable::set_len(&data, size)?;
         durable::sync_all(&data)?;
-        Tracker::make(
-            folder,
-            size,
-            generation,
-            Identity::of(&data)?,
-            Stamp::of(&data)?,
-        )?;
+        Tracker::make(folder, size, generation, Identity::of(&data)?, Stamp::of(&data)?)?;
         folder.sync()
     }
 
@@ -133,17 +125,12 @@ impl Volume {
         }
         let path = folder.path().display().to_string();
         let Some((name, generation)) = found else {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                format!("{path} holds no data"),
-            ));
+            return Err(Error::new(ErrorKind::Corrupt, format!("{path} holds no data")));
         };
         let data = folder.file(&name)?;
         durable::lock(&data, &path)?;
-        let length = data
-            .metadata()
-            .map_err(|error| Error::io(format!("cannot stat {path}"), error))?
-            .len();
+        let length =
+            data.metadata().map_err(|error| Error::io(format!("cannot stat {path}"), error))?.len();
         check_size(length)
             .map_err(|error| Error::new(ErrorKind::Corrupt, format!("{path}: {error}")))?;
         let tracker = Tracker::open(folder, &data, length, generation)?;
@@ -357,10 +344,7 @@ const SIDE_PREFIX: &str = "side-";
 
 fn sync_volume(data: &File) -> Result<()> {
     fail_point!("disk.volume.flush", |_| {
-        Err(Error::poisoned(
-            "a fail point made an fsync fail",
-            std::io::Error::other("injected"),
-        ))
+        Err(Error::poisoned("a fail point made an fsync fail", std::io::Error::other("injected")))
     });
     durable::sync_data(data)
 }

@@ -113,10 +113,7 @@ fn compare(
     }
     for (sector, &tag) in content.iter().enumerate() {
         let given_up = skip(sector as u64 * SECTOR / UNIT);
-        assert!(
-            tag == 0 || !outside[sector] || given_up,
-            "sector {sector} is not allocated"
-        );
+        assert!(tag == 0 || !outside[sector] || given_up, "sector {sector} is not allocated");
     }
 }
 
@@ -262,27 +259,20 @@ impl Run {
         assert_eq!(frozen.view.size(), frozen.content.len() as u64 * SECTOR);
         assert_eq!(frozen.view.changed(&[0xff; 32]), None);
         let Some(base) = &self.base else { return };
-        let changed = frozen
-            .view
-            .changed(&base.root)
-            .expect("a map with a base tells what changed");
+        let changed =
+            frozen.view.changed(&base.root).expect("a map with a base tells what changed");
         assert!(changed.windows(2).all(|pair| pair[0].end < pair[1].start));
         assert!(changed.iter().all(|range| range.end <= frozen.view.size()));
         let marked: BTreeSet<u64> = changed.iter().flat_map(units).collect();
         for (sector, tag) in frozen.content.iter().enumerate() {
             let unit = sector as u64 * SECTOR / UNIT;
             let same = base.content.get(sector).copied().unwrap_or(0) == *tag;
-            assert!(
-                same || marked.contains(&unit),
-                "unit {unit} changed and is not marked"
-            );
+            assert!(same || marked.contains(&unit), "unit {unit} changed and is not marked");
         }
         if base.coarse {
             let per_window = WINDOW / UNIT;
             let windows: BTreeSet<u64> = frozen.touched.iter().map(|u| u / per_window).collect();
-            let outside = marked
-                .iter()
-                .find(|unit| !windows.contains(&(**unit / per_window)));
+            let outside = marked.iter().find(|unit| !windows.contains(&(**unit / per_window)));
             assert_eq!(outside, None, "marked outside of what was touched");
         } else {
             assert_eq!(marked, frozen.touched);
@@ -293,12 +283,7 @@ impl Run {
         match self.copy.take() {
             Some((view, content)) => {
                 let allocated = view.allocated(0..u64::MAX)?;
-                compare(
-                    &content,
-                    &allocated,
-                    |_| false,
-                    |b, at| view.read_at(b, at).unwrap(),
-                );
+                compare(&content, &allocated, |_| false, |b, at| view.read_at(b, at).unwrap());
             }
             None => {
                 let view = self.volume().freeze_for(Purpose::Copy)?;
@@ -338,11 +323,7 @@ impl Run {
         let mut root = [0; 32];
         self.roots += 1;
         root[..8].copy_from_slice(&self.roots.to_le_bytes());
-        let adopted = Base {
-            root,
-            content: frozen.content,
-            coarse: false,
-        };
+        let adopted = Base { root, content: frozen.content, coarse: false };
         if let Err(error) = frozen.view.adopt(root) {
             // Cut in the middle: both bases are right, and the next opening shows which it is.
             self.perhaps = Some((adopted, self.touched.clone()));
@@ -367,10 +348,7 @@ impl Run {
         self.end_views();
         self.volume = None;
         self.volume = Some(self.pool.open_volume(&name())?);
-        assert_eq!(
-            self.volume().base(),
-            self.base.as_ref().map(|base| base.root)
-        );
+        assert_eq!(self.volume().base(), self.base.as_ref().map(|base| base.root));
         Ok(())
     }
 
@@ -400,10 +378,7 @@ impl Run {
         if let Some((base, touched)) = self.perhaps.take()
             && volume.base() == Some(base.root)
         {
-            self.base = Some(Base {
-                coarse: true,
-                ..base
-            });
+            self.base = Some(Base { coarse: true, ..base });
             self.touched = touched;
         }
         assert_eq!(volume.base(), self.base.as_ref().map(|base| base.root));
@@ -412,10 +387,7 @@ impl Run {
     }
 
     fn chance(&mut self) -> bool {
-        self.seed = self
-            .seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         self.seed >> 60 & 1 == 1
     }
 
@@ -423,11 +395,7 @@ impl Run {
     fn lose_power(&mut self) {
         self.stop();
         self.lose_map();
-        let data = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&self.path)
-            .unwrap();
+        let data = OpenOptions::new().read(true).write(true).open(&self.path).unwrap();
         let length = data.metadata().unwrap().len();
         let mut content = vec![0; (length / SECTOR) as usize];
         for extent in crate::extent::data(&data, &(0..length)).unwrap() {
@@ -441,8 +409,7 @@ impl Run {
             let durable = self.synced.get(sector).copied().unwrap_or(0);
             if *tag != durable && self.chance() {
                 *tag = durable;
-                data.write_all_at(&filled(durable), sector as u64 * SECTOR)
-                    .unwrap();
+                data.write_all_at(&filled(durable), sector as u64 * SECTOR).unwrap();
             }
         }
         self.synced.clone_from(&content);
@@ -459,11 +426,7 @@ impl Run {
             std::fs::write(path, before).unwrap();
             return;
         }
-        let map = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .unwrap();
+        let map = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         let inode = map.metadata().unwrap().ino();
         let durable = power::durable_content(inode);
         let now = std::fs::read(&path).unwrap();
@@ -481,12 +444,7 @@ impl Run {
         self.abandon();
         let volume = self.volume();
         let allocated = volume.extents(0..u64::MAX).unwrap();
-        compare(
-            &self.now,
-            &allocated,
-            |_| false,
-            |b, at| volume.read_at(b, at).unwrap(),
-        );
+        compare(&self.now, &allocated, |_| false, |b, at| volume.read_at(b, at).unwrap());
         for step in [Step::Freeze, Step::Adopt, Step::Freeze] {
             self.step(step).unwrap();
         }

@@ -1,8 +1,5 @@
-//! What a volume believes when it is opened, its limits, and views beside writers.
-#![expect(
-    clippy::single_range_in_vec_init,
-    reason = "one range is what is expected"
-)]
+//! What a volume believes when it is opened, its limits, and its views.
+#![expect(clippy::single_range_in_vec_init, reason = "one range is what is expected")]
 
 use crate::changed::{UNIT, WINDOW};
 use crate::snapshot::Preserve;
@@ -11,7 +8,6 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tempfile::TempDir;
 
 const ROOT: [u8; 32] = [9; 32];
@@ -66,10 +62,7 @@ fn a_kill_leaves_whole_windows_where_nothing_was_flushed() {
     volume.crash();
     drop(volume);
     let volume = pool.open_volume(&name()).unwrap();
-    assert_eq!(
-        changed(&volume),
-        Some(vec![3 * UNIT..4 * UNIT, WINDOW..2 * WINDOW])
-    );
+    assert_eq!(changed(&volume), Some(vec![3 * UNIT..4 * UNIT, WINDOW..2 * WINDOW]));
 }
 
 #[test]
@@ -145,6 +138,24 @@ fn data_of_another_length_has_no_base() {
 }
 
 #[test]
+fn a_base_that_was_dropped_does_not_come_back() {
+    let (_folder, pool) = pool();
+    let path = closed_with_base(&pool);
+    let volume = pool.open_volume(&name()).unwrap();
+    volume.write_at(&[3; 512], 0).unwrap();
+    volume.crash();
+    drop(volume);
+    let data = OpenOptions::new().write(true).open(path).unwrap();
+    data.set_len(WINDOW).unwrap();
+    let volume = pool.open_volume(&name()).unwrap();
+    assert_eq!(volume.base(), None);
+    volume.crash();
+    drop(volume);
+    data.set_len(SIZE).unwrap();
+    assert_eq!(pool.open_volume(&name()).unwrap().base(), None);
+}
+
+#[test]
 fn data_of_another_generation_has_no_base() {
     let (_folder, pool) = pool();
     let path = closed_with_base(&pool);
@@ -154,11 +165,7 @@ fn data_of_another_generation_has_no_base() {
 }
 
 fn damage(path: &std::path::Path, at: u64) {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .unwrap();
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();
     file.write_all_at(&[byte[0] ^ 1], at).unwrap();
@@ -170,10 +177,7 @@ fn a_damaged_map_never_marks_less() {
     let map = closed_with_base(&pool).with_file_name("map");
     let sound = fs::read(&map).unwrap();
     let (mut exact, mut coarse) = (0, 0);
-    for at in (0..sound.len() as u64)
-        .filter(|at| at % 4096 < 600)
-        .step_by(8)
-    {
+    for at in (0..sound.len() as u64).filter(|at| at % 4096 < 600).step_by(8) {
         damage(&map, at);
         // A pool of its own each time, so that nothing is remembered.
         let pool = Pool::open(folder.path()).unwrap();
@@ -219,28 +223,13 @@ fn a_missing_map_means_that_everything_is_read() {
 #[test]
 fn ranges_and_sizes_are_checked() {
     let (_folder, pool) = pool();
-    assert_eq!(
-        kind(pool.create(&name(), 0, [0; 16])),
-        ErrorKind::OutOfRange
-    );
-    assert_eq!(
-        kind(pool.create(&name(), 513, [0; 16])),
-        ErrorKind::Unaligned
-    );
-    assert_eq!(
-        kind(pool.create(&name(), u64::MAX, [0; 16])),
-        ErrorKind::OutOfRange
-    );
+    assert_eq!(kind(pool.create(&name(), 0, [0; 16])), ErrorKind::OutOfRange);
+    assert_eq!(kind(pool.create(&name(), 513, [0; 16])), ErrorKind::Unaligned);
+    assert_eq!(kind(pool.create(&name(), u64::MAX, [0; 16])), ErrorKind::OutOfRange);
     let volume = pool.create(&name(), SIZE, [0; 16]).unwrap();
     let mut bytes = [0; 2];
-    assert_eq!(
-        kind(volume.read_at(&mut bytes, SIZE - 1)),
-        ErrorKind::OutOfRange
-    );
-    assert_eq!(
-        kind(volume.write_at(&bytes, u64::MAX)),
-        ErrorKind::OutOfRange
-    );
+    assert_eq!(kind(volume.read_at(&mut bytes, SIZE - 1)), ErrorKind::OutOfRange);
+    assert_eq!(kind(volume.write_at(&bytes, u64::MAX)), ErrorKind::OutOfRange);
     assert_eq!(kind(volume.clear(0..SIZE + 1)), ErrorKind::OutOfRange);
     let reversed = std::ops::Range { start: 2, end: 1 };
     assert_eq!(kind(volume.clear(reversed)), ErrorKind::OutOfRange);
@@ -249,10 +238,7 @@ fn ranges_and_sizes_are_checked() {
     volume.grow(SIZE).unwrap();
     volume.write_at(&[], SIZE).unwrap();
     let view = volume.freeze().unwrap();
-    assert_eq!(
-        kind(view.read_at(&mut bytes, SIZE - 1)),
-        ErrorKind::OutOfRange
-    );
+    assert_eq!(kind(view.read_at(&mut bytes, SIZE - 1)), ErrorKind::OutOfRange);
     assert_eq!(volume.size(), SIZE);
 }
 
@@ -274,13 +260,8 @@ fn any_alignment_is_accepted() {
 fn a_clear_gives_space_back() {
     let (_folder, pool) = pool();
     let volume = pool.create(&name(), SIZE, [0; 16]).unwrap();
-    volume
-        .write_at(&vec![7; 4 * UNIT as usize], WINDOW)
-        .unwrap();
-    assert_eq!(
-        volume.extents(0..SIZE).unwrap(),
-        [WINDOW..WINDOW + 4 * UNIT]
-    );
+    volume.write_at(&vec![7; 4 * UNIT as usize], WINDOW).unwrap();
+    assert_eq!(volume.extents(0..SIZE).unwrap(), [WINDOW..WINDOW + 4 * UNIT]);
     volume.clear(WINDOW + UNIT..WINDOW + 2 * UNIT).unwrap();
     let left = [WINDOW..WINDOW + UNIT, WINDOW + 2 * UNIT..WINDOW + 4 * UNIT];
     assert_eq!(volume.extents(0..SIZE).unwrap(), left);
@@ -328,10 +309,7 @@ fn a_range_that_was_given_up_is_not_read_again() {
     view.read_at(&mut bytes, 0).unwrap();
     view.read_at(&mut bytes, 3 * UNIT).unwrap();
     assert_eq!(kind(view.read_at(&mut bytes, UNIT)), ErrorKind::OutOfRange);
-    assert_eq!(
-        kind(view.read_at(&mut bytes, 3 * UNIT - 1)),
-        ErrorKind::OutOfRange
-    );
+    assert_eq!(kind(view.read_at(&mut bytes, 3 * UNIT - 1)), ErrorKind::OutOfRange);
 }
 
 #[test]
@@ -340,9 +318,8 @@ fn views_are_bounded_and_only_one_is_for_a_backup() {
     let volume = pool.create(&name(), SIZE, [0; 16]).unwrap();
     let backup = volume.freeze().unwrap();
     assert_eq!(kind(volume.freeze()), ErrorKind::Busy);
-    let copies: Vec<_> = (1..crate::MAX_VIEWS)
-        .map(|_| volume.freeze_for(Purpose::Copy).unwrap())
-        .collect();
+    let copies: Vec<_> =
+        (1..crate::MAX_VIEWS).map(|_| volume.freeze_for(Purpose::Copy).unwrap()).collect();
     assert_eq!(kind(volume.freeze_for(Purpose::Copy)), ErrorKind::Busy);
     drop(backup);
     let backup = volume.freeze().unwrap();
@@ -353,96 +330,6 @@ fn views_are_bounded_and_only_one_is_for_a_backup() {
     assert_eq!(kind(volume.freeze()), ErrorKind::Busy);
     backup.adopt(ROOT).unwrap();
     assert_eq!(volume.base(), Some(ROOT));
-}
-
-/// Values are written round and round into the slots of a lane; the slots are far apart.
-const SLOTS: u64 = 24;
-const LANES: u64 = 3;
-
-/// Where a slot is: over the border of two units, so that a write concerns both.
-fn slot(lane: u64, slot: u64) -> u64 {
-    let unit = 1 + (slot * 7 % SLOTS) * 20 + lane * 5;
-    unit * UNIT - SECTOR
-}
-
-fn write_lane(volume: &Volume, lane: u64, done: &AtomicU64, stop: &AtomicBool) {
-    for value in 1u64.. {
-        let bytes = value.to_le_bytes().repeat(2 * SECTOR as usize / 8);
-        volume.write_at(&bytes, slot(lane, value % SLOTS)).unwrap();
-        done.store(value, Ordering::SeqCst);
-        if stop.load(Ordering::SeqCst) {
-            return;
-        }
-    }
-}
-
-/// The last value that a lane had at the instant of the view.
-fn read_lane(lane: u64, read: impl Fn(&mut [u8], u64)) -> u64 {
-    let mut values = Vec::new();
-    for number in 0..SLOTS {
-        let mut bytes = [0; 2 * SECTOR as usize];
-        read(&mut bytes, slot(lane, number));
-        let (words, _) = bytes.as_chunks::<8>();
-        assert!(
-            words.iter().all(|word| *word == words[0]),
-            "a write is half in the view"
-        );
-        values.push(u64::from_le_bytes(words[0]));
-    }
-    let last = *values.iter().max().unwrap();
-    for value in last.saturating_sub(SLOTS - 1).max(1)..=last {
-        assert_eq!(
-            values[(value % SLOTS) as usize],
-            value,
-            "lane {lane} at {last}: {values:?}"
-        );
-    }
-    last
-}
-
-#[test]
-fn a_view_is_one_instant_while_others_write() {
-    let (_folder, pool) = pool();
-    let volume = pool.create(&name(), SIZE, [0; 16]).unwrap();
-    let done: [AtomicU64; LANES as usize] = std::array::from_fn(|_| AtomicU64::new(0));
-    let stop = AtomicBool::new(false);
-    let wait_for = |lane: usize, value: u64| {
-        while done[lane].load(Ordering::SeqCst) < value {
-            std::thread::yield_now();
-        }
-    };
-    std::thread::scope(|scope| {
-        for (lane, done) in (0..LANES).zip(&done) {
-            let (volume, stop) = (&volume, &stop);
-            scope.spawn(move || write_lane(volume, lane, done, stop));
-        }
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for round in 0..20 {
-                let before: Vec<u64> = done.iter().map(|d| d.load(Ordering::SeqCst)).collect();
-                let view = volume.freeze().unwrap();
-                let after: Vec<u64> = done.iter().map(|d| d.load(Ordering::SeqCst)).collect();
-                let read = |bytes: &mut [u8], at| view.read_at(bytes, at).unwrap();
-                let first: Vec<u64> = (0..LANES).map(|lane| read_lane(lane, read)).collect();
-                for lane in 0..LANES as usize {
-                    // The write under way when we looked may be in it, and so may its follower.
-                    assert!((before[lane]..=after[lane] + 1).contains(&first[lane]));
-                    // By now every slot has been overwritten.
-                    wait_for(lane, after[lane] + 2 * SLOTS);
-                }
-                let again: Vec<u64> = (0..LANES).map(|lane| read_lane(lane, read)).collect();
-                assert_eq!(first, again);
-                if round % 2 == 0 {
-                    view.adopt([round; 32]).unwrap()
-                } else {
-                    drop(view)
-                }
-            }
-        }));
-        stop.store(true, Ordering::SeqCst);
-        if let Err(panic) = outcome {
-            std::panic::resume_unwind(panic);
-        }
-    });
 }
 
 #[test]

@@ -78,14 +78,8 @@ impl Tracker {
             identity,
             size: length,
             target: None,
-            base: found
-                .as_ref()
-                .and_then(|(_, header)| header.base)
-                .filter(|_| believed),
-            clean: found
-                .as_ref()
-                .and_then(|(_, header)| header.clean)
-                .filter(|_| believed),
+            base: found.as_ref().and_then(|(_, header)| header.base).filter(|_| believed),
+            clean: found.as_ref().and_then(|(_, header)| header.clean).filter(|_| believed),
         };
         let map = match found {
             Some((map, _)) => map,
@@ -145,11 +139,7 @@ impl Tracker {
         let windows = windows(range);
         let missing = self.intents.gaps(windows.clone());
         if !missing.is_empty() {
-            let records = missing
-                .iter()
-                .cloned()
-                .flatten()
-                .map(|window| (window, Mark::Intent));
+            let records = missing.iter().cloned().flatten().map(|window| (window, Mark::Intent));
             let written = self.map.write(records);
             self.poison_if_failed(written)?;
             for run in missing {
@@ -211,10 +201,7 @@ impl Tracker {
         let units = match purpose {
             Purpose::Copy => Arc::default(),
             Purpose::Backup if self.frozen.is_some() => {
-                return Err(Error::new(
-                    ErrorKind::Busy,
-                    "a backup of the volume is under way",
-                ));
+                return Err(Error::new(ErrorKind::Busy, "a backup of the volume is under way"));
             }
             Purpose::Backup => {
                 let units = Arc::new(std::mem::take(&mut self.live));
@@ -260,10 +247,7 @@ impl Tracker {
     pub(super) fn release(&mut self, marks: &Marks, preserve: &Arc<Preserve>) {
         self.views.retain(|view| !Arc::ptr_eq(view, preserve));
         // After an adoption the frozen marks may be those of the next backup already.
-        if let Some(frozen) = self
-            .frozen
-            .take_if(|units| Arc::ptr_eq(units, &marks.units))
-        {
+        if let Some(frozen) = self.frozen.take_if(|units| Arc::ptr_eq(units, &marks.units)) {
             self.live.union(&frozen);
         }
     }
@@ -305,10 +289,7 @@ impl Tracker {
         self.check()?;
         match &self.folder {
             Some(folder) => folder.create_unnamed(name),
-            None => Err(Error::new(
-                ErrorKind::NotFound,
-                "the volume has been removed",
-            )),
+            None => Err(Error::new(ErrorKind::NotFound, "the volume has been removed")),
         }
     }
 
@@ -364,9 +345,7 @@ fn in_memory(marks: BTreeMap<u64, Mark>, length: u64) -> (Bits, Bits) {
 impl Marks {
     /// The ranges that may differ from a base, if the marks are relative to it.
     pub(crate) fn since(&self, root: &[u8; 32], size: u64) -> Option<Vec<Range<u64>>> {
-        let base = self
-            .base
-            .filter(|base| base.root == *root && base.size <= size)?;
+        let base = self.base.filter(|base| base.root == *root && base.size <= size)?;
         let mut changed = Bits::clone(&self.units);
         // Growth needs no marks of its own: the base tells where it ended.
         let grown = units(&(base.size..size));

@@ -65,10 +65,7 @@ impl SqliteCatalogue {
             .synchronous(SqliteSynchronous::Full);
         let writer = pool(1).connect_with(writing).await.map_err(database)?;
         MIGRATIONS.run(&writer).await.map_err(database)?;
-        let readers = pool(READERS)
-            .connect_with(base.read_only(true))
-            .await
-            .map_err(database)?;
+        let readers = pool(READERS).connect_with(base.read_only(true)).await.map_err(database)?;
         Ok(Self { writer, readers })
     }
 
@@ -91,11 +88,7 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 #[async_trait]
 impl Catalogue for SqliteCatalogue {
     async fn apply(&self, writes: Vec<Write>) -> Result<()> {
-        let mut change = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(database)?;
+        let mut change = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(database)?;
         for write in &writes {
             // A change that is dropped is rolled back.
             write::one(&mut change, write).await?;
@@ -116,12 +109,7 @@ impl Catalogue for SqliteCatalogue {
     }
 
     async fn holder(&self, name: &str) -> Result<Option<String>> {
-        read::text(
-            &self.readers,
-            "SELECT holder FROM claims WHERE name = ?1",
-            name,
-        )
-        .await
+        read::text(&self.readers, "SELECT holder FROM claims WHERE name = ?1", name).await
     }
 
     async fn principal(&self, object_id: Uuid) -> Result<Option<Principal>> {
@@ -140,13 +128,7 @@ impl Catalogue for SqliteCatalogue {
 
     async fn assignments_of(&self, principal: Uuid) -> Result<Vec<RoleAssignment>> {
         const SQL: &str = "SELECT record FROM assignments WHERE principal = ?1 ORDER BY key";
-        read::records(
-            &self.readers,
-            "role assignment",
-            SQL,
-            &principal.to_string(),
-        )
-        .await
+        read::records(&self.readers, "role assignment", SQL, &principal.to_string()).await
     }
 
     async fn assignments_near(
@@ -211,12 +193,7 @@ impl Catalogue for SqliteCatalogue {
     }
 
     async fn setting(&self, name: &str) -> Result<Option<String>> {
-        read::text(
-            &self.readers,
-            "SELECT value FROM settings WHERE name = ?1",
-            name,
-        )
-        .await
+        read::text(&self.readers, "SELECT value FROM settings WHERE name = ?1", name).await
     }
 
     async fn set_setting(&self, name: &str, value: &str) -> Result<()> {

@@ -31,26 +31,13 @@ pub(super) async fn resources(
     if let Some(after) = filter.after.as_ref().filter(|after| **after > low) {
         low.clone_from(after);
     }
-    let sql = if filter.kind.is_some() {
-        OF_KIND
-    } else {
-        RESOURCES
-    };
-    let mut query = sqlx::query_as(sql)
-        .bind(low)
-        .bind(high)
-        .bind(fetched(filter.limit));
+    let sql = if filter.kind.is_some() { OF_KIND } else { RESOURCES };
+    let mut query = sqlx::query_as(sql).bind(low).bind(high).bind(fetched(filter.limit));
     if let Some(kind) = &filter.kind {
         query = query.bind(kind);
     }
     let rows: Vec<(String, String)> = query.fetch_all(pool).await.map_err(database)?;
-    page(
-        "resource",
-        rows,
-        filter.limit,
-        |(key, _)| key.clone(),
-        |(_, record)| record,
-    )
+    page("resource", rows, filter.limit, |(key, _)| key.clone(), |(_, record)| record)
 }
 
 pub(super) async fn jobs(pool: &SqlitePool, filter: &JobFilter) -> Result<Page<Job>> {
@@ -63,13 +50,7 @@ pub(super) async fn jobs(pool: &SqlitePool, filter: &JobFilter) -> Result<Page<J
         .fetch_all(pool)
         .await
         .map_err(database)?;
-    page(
-        "job",
-        rows,
-        filter.limit,
-        |(time, id, _)| format!("{time}.{id}"),
-        |(_, _, record)| record,
-    )
+    page("job", rows, filter.limit, |(time, id, _)| format!("{time}.{id}"), |(_, _, record)| record)
 }
 
 pub(super) async fn points(pool: &SqlitePool, filter: &PointFilter) -> Result<Page<Point>> {
@@ -86,13 +67,7 @@ pub(super) async fn points(pool: &SqlitePool, filter: &PointFilter) -> Result<Pa
         .await
         .map_err(database)?;
     let after = |(time, key, _): &(i64, String, String)| format!("{time}.{key}");
-    page(
-        "recovery point",
-        rows,
-        filter.limit,
-        after,
-        |(_, _, record)| record,
-    )
+    page("recovery point", rows, filter.limit, after, |(_, _, record)| record)
 }
 
 /// Rows of a page.
@@ -129,8 +104,5 @@ fn page<R, T: DeserializeOwned>(
     rows.truncate(size);
     let after = rows.last().filter(|_| more).map(after);
     let place = |row: &R| decode(&format!("a {what} in a list"), record(row));
-    Ok(Page {
-        rows: rows.iter().map(place).collect::<Result<_>>()?,
-        after,
-    })
+    Ok(Page { rows: rows.iter().map(place).collect::<Result<_>>()?, after })
 }

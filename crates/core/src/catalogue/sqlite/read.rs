@@ -13,11 +13,7 @@ pub(super) async fn text(
     sql: &'static str,
     key: &str,
 ) -> Result<Option<String>> {
-    sqlx::query_scalar(sql)
-        .bind(key)
-        .fetch_optional(pool)
-        .await
-        .map_err(database)
+    sqlx::query_scalar(sql).bind(key).fetch_optional(pool).await.map_err(database)
 }
 
 /// One record by one key.
@@ -28,9 +24,7 @@ pub(super) async fn record<T: DeserializeOwned>(
     key: &str,
 ) -> Result<Option<T>> {
     let found = text(pool, sql, key).await?;
-    found
-        .map(|text| decode(&format!("{what} {key}"), &text))
-        .transpose()
+    found.map(|text| decode(&format!("{what} {key}"), &text)).transpose()
 }
 
 /// All records that have one key.
@@ -40,23 +34,14 @@ pub(super) async fn records<T: DeserializeOwned>(
     sql: &'static str,
     key: &str,
 ) -> Result<Vec<T>> {
-    let rows: Vec<String> = sqlx::query_scalar(sql)
-        .bind(key)
-        .fetch_all(pool)
-        .await
-        .map_err(database)?;
+    let rows: Vec<String> =
+        sqlx::query_scalar(sql).bind(key).fetch_all(pool).await.map_err(database)?;
     let what = format!("a {what} of {key}");
     rows.iter().map(|text| decode(&what, text)).collect()
 }
 
 pub(super) async fn resource(pool: &SqlitePool, id: &ResourceId) -> Result<Option<Resource>> {
-    record(
-        pool,
-        "resource",
-        "SELECT record FROM resources WHERE key = ?1",
-        id.key(),
-    )
-    .await
+    record(pool, "resource", "SELECT record FROM resources WHERE key = ?1", id.key()).await
 }
 
 pub(super) async fn instances_naming(pool: &SqlitePool, id: &ResourceId) -> Result<Vec<Resource>> {
@@ -70,9 +55,7 @@ pub(super) async fn roles(pool: &SqlitePool) -> Result<Vec<RoleDefinition>> {
         .fetch_all(pool)
         .await
         .map_err(database)?;
-    rows.iter()
-        .map(|text| decode("a custom role", text))
-        .collect()
+    rows.iter().map(|text| decode("a custom role", text)).collect()
 }
 
 pub(super) async fn point(pool: &SqlitePool, instance: Uuid, key: &str) -> Result<Option<Point>> {
@@ -83,9 +66,7 @@ pub(super) async fn point(pool: &SqlitePool, instance: Uuid, key: &str) -> Resul
             .fetch_optional(pool)
             .await
             .map_err(database)?;
-    found
-        .map(|text| decode(&format!("recovery point {key}"), &text))
-        .transpose()
+    found.map(|text| decode(&format!("recovery point {key}"), &text)).transpose()
 }
 
 pub(super) async fn assignments_near(
@@ -99,20 +80,13 @@ pub(super) async fn assignments_near(
         WHERE scope IN (SELECT value FROM json_each(?1)) ORDER BY key";
     let rows: Vec<String> = if below {
         let (low, high) = bounds(Some(scope));
-        sqlx::query_scalar(BELOW)
-            .bind(scope.key())
-            .bind(low)
-            .bind(high)
-            .fetch_all(pool)
-            .await
+        sqlx::query_scalar(BELOW).bind(scope.key()).bind(low).bind(high).fetch_all(pool).await
     } else {
         let scopes = serde_json::Value::from(scopes_above(scope)).to_string();
         sqlx::query_scalar(ABOVE).bind(scopes).fetch_all(pool).await
     }
     .map_err(database)?;
-    rows.iter()
-        .map(|text| decode("a role assignment", text))
-        .collect()
+    rows.iter().map(|text| decode("a role assignment", text)).collect()
 }
 
 /// The open interval of keys that lie strictly below a scope. `0` follows `/` in ASCII, so the
@@ -128,9 +102,7 @@ fn scopes_above(scope: &ResourceId) -> Vec<&str> {
     let key = scope.key();
     let mut scopes = vec!["/", key];
     scopes.extend(
-        key.match_indices('/')
-            .filter(|(at, _)| *at > 0)
-            .filter_map(|(at, _)| key.get(..at)),
+        key.match_indices('/').filter(|(at, _)| *at > 0).filter_map(|(at, _)| key.get(..at)),
     );
     scopes
 }

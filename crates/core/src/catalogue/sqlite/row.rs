@@ -14,14 +14,8 @@ pub(super) fn database(
 
 /// A broken uniqueness rule is a conflict about `what`; anything else is a failure.
 pub(super) fn conflict(error: sqlx::Error, what: impl FnOnce() -> String) -> CatalogueError {
-    let unique = error
-        .as_database_error()
-        .is_some_and(|e| e.is_unique_violation());
-    if unique {
-        CatalogueError::Conflict(what())
-    } else {
-        database(error)
-    }
+    let unique = error.as_database_error().is_some_and(|e| e.is_unique_violation());
+    if unique { CatalogueError::Conflict(what()) } else { database(error) }
 }
 
 /// A record as text.

@@ -10,22 +10,15 @@ use std::collections::BTreeMap;
 
 async fn open() -> (tempfile::TempDir, SqliteCatalogue) {
     let folder = tempfile::tempdir().unwrap();
-    let catalogue = SqliteCatalogue::open(&folder.path().join("catalogue.db"))
-        .await
-        .unwrap();
+    let catalogue = SqliteCatalogue::open(&folder.path().join("catalogue.db")).await.unwrap();
     (folder, catalogue)
 }
 
 fn group(name: &str) -> Resource {
     let subscription = ResourceId::of_subscription(Uuid::nil());
-    let stamp = Stamp {
-        by: "test".into(),
-        at: Timestamp::UNIX_EPOCH,
-    };
+    let stamp = Stamp { by: "test".into(), at: Timestamp::UNIX_EPOCH };
     Resource {
-        id: subscription
-            .join(&format!("resourceGroups/{name}"))
-            .unwrap(),
+        id: subscription.join(&format!("resourceGroups/{name}")).unwrap(),
         location: "westus".into(),
         tags: BTreeMap::new(),
         created: stamp.clone(),
@@ -43,18 +36,14 @@ async fn pragma(pool: &SqlitePool, name: &str) -> String {
 #[tokio::test]
 async fn commits_are_synchronised_and_readers_cannot_write() {
     let (_folder, catalogue) = open().await;
-    let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(&catalogue.writer)
-        .await
-        .unwrap();
+    let mode: String =
+        sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&catalogue.writer).await.unwrap();
     assert_eq!(mode, "wal");
     // 2 is FULL.
     assert_eq!(pragma(&catalogue.writer, "synchronous").await, "2");
     assert_eq!(pragma(&catalogue.writer, "foreign_keys").await, "1");
     assert_eq!(catalogue.writer.options().get_max_connections(), 1);
-    let outcome = sqlx::query("DELETE FROM settings")
-        .execute(&catalogue.readers)
-        .await;
+    let outcome = sqlx::query("DELETE FROM settings").execute(&catalogue.readers).await;
     let error = outcome.unwrap_err().into_database_error().unwrap();
     assert!(error.message().contains("readonly"), "{}", error.message());
 }
@@ -65,32 +54,18 @@ async fn commits_are_synchronised_and_readers_cannot_write() {
 async fn pages_are_ranges_of_an_index() {
     let (_folder, catalogue) = open().await;
     let table = [
-        (
-            page::RESOURCES,
-            "sqlite_autoindex_resources_1 (key>? AND key<?)",
-        ),
-        (
-            page::OF_KIND,
-            "resources_by_kind (kind=? AND key>? AND key<?)",
-        ),
+        (page::RESOURCES, "sqlite_autoindex_resources_1 (key>? AND key<?)"),
+        (page::OF_KIND, "resources_by_kind (kind=? AND key>? AND key<?)"),
         (page::JOBS, "jobs_by_vault (vault=? AND (started,id)<(?,?))"),
-        (
-            page::POINTS,
-            "points_by_time (instance=? AND time>? AND (time,key)<(?,?))",
-        ),
+        (page::POINTS, "points_by_time (instance=? AND time>? AND (time,key)<(?,?))"),
     ];
     for (sql, index) in table {
         let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-        let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain)
-            .fetch_all(&catalogue.readers)
-            .await
-            .unwrap();
+        let rows: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(explain).fetch_all(&catalogue.readers).await.unwrap();
         let plan: Vec<&str> = rows.iter().map(|row| row.3.as_str()).collect();
         assert_eq!(plan.len(), 1, "{plan:?}");
-        assert!(
-            plan[0].starts_with("SEARCH") && plan[0].contains(index),
-            "{plan:?}"
-        );
+        assert!(plan[0].starts_with("SEARCH") && plan[0].contains(index), "{plan:?}");
     }
 }
 
@@ -102,10 +77,8 @@ async fn dropped_requests_leave_all_or_nothing() {
     let (mut whole, mut nothing) = (0, 0);
     for turn in 0..60_u32 {
         let names = [format!("a{turn}"), format!("b{turn}"), format!("c{turn}")];
-        let list: Vec<Write> = names
-            .iter()
-            .map(|name| Write::PutResource(group(name), Expect::Absent))
-            .collect();
+        let list: Vec<Write> =
+            names.iter().map(|name| Write::PutResource(group(name), Expect::Absent)).collect();
         let mut request = Box::pin(catalogue.apply(list));
         for _ in 0..turn {
             if request.as_mut().now_or_never().is_some() {
@@ -139,8 +112,6 @@ async fn a_newer_file_is_refused() {
     catalogue.close().await;
     let outcome = SqliteCatalogue::open(&folder.path().join("catalogue.db")).await;
     let error = outcome.unwrap_err();
-    let super::super::CatalogueError::Database(source) = &error else {
-        panic!("{error}")
-    };
+    let super::super::CatalogueError::Database(source) = &error else { panic!("{error}") };
     assert!(source.to_string().contains("9999"), "{source}");
 }

@@ -30,22 +30,15 @@ pub(super) async fn claim(
     let Some((id, fence, record)) = claimed else {
         return Ok(None);
     };
-    let steps: Vec<(String, String)> = sqlx::query_as(STEPS)
-        .bind(&id)
-        .fetch_all(&mut *change)
-        .await
-        .map_err(database)?;
+    let steps: Vec<(String, String)> =
+        sqlx::query_as(STEPS).bind(&id).fetch_all(&mut *change).await.map_err(database)?;
     let work: Work = decode(&format!("work {id}"), &record)?;
     let note = |(step, note): (String, String)| {
         Ok((step, decode(&format!("a step of work {id}"), &note)?))
     };
     let steps: BTreeMap<_, _> = steps.into_iter().map(note).collect::<Result<_>>()?;
     change.commit().await.map_err(database)?;
-    Ok(Some(Work {
-        fence,
-        steps,
-        ..work
-    }))
+    Ok(Some(Work { fence, steps, ..work }))
 }
 
 pub(super) async fn renew(
@@ -63,37 +56,24 @@ pub(super) async fn renew(
         .execute(pool)
         .await
         .map_err(database)?;
-    if done.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(CatalogueError::LeaseLost(work))
-    }
+    if done.rows_affected() == 1 { Ok(()) } else { Err(CatalogueError::LeaseLost(work)) }
 }
 
 pub(super) async fn void(pool: &SqlitePool) -> Result<()> {
     let sql = "UPDATE work SET lease_until = NULL WHERE lease_until IS NOT NULL";
-    sqlx::query(sql)
-        .execute(pool)
-        .await
-        .map_err(database)
-        .map(|_| ())
+    sqlx::query(sql).execute(pool).await.map_err(database).map(|_| ())
 }
 
 pub(super) async fn count(pool: &SqlitePool) -> Result<u64> {
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM work")
-        .fetch_one(pool)
-        .await
-        .map_err(database)?;
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM work").fetch_one(pool).await.map_err(database)?;
     Ok(count.unsigned_abs())
 }
 
 /// Queues work with the steps it has.
 pub(super) async fn add(conn: &mut SqliteConnection, work: &Work) -> Result<()> {
     const ADD: &str = "INSERT INTO work (id, fence, record) VALUES (?1, ?2, ?3)";
-    let record = encode(&Work {
-        steps: BTreeMap::new(),
-        ..work.clone()
-    })?;
+    let record = encode(&Work { steps: BTreeMap::new(), ..work.clone() })?;
     sqlx::query(ADD)
         .bind(work.id.to_string())
         .bind(work.fence)

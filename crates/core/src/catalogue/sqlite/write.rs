@@ -4,9 +4,11 @@ use super::row::{conflict, database, encode, instant};
 use super::work;
 use crate::catalogue::{CatalogueError, Expect, Result, Write};
 use crate::model::{Grant, Job, Model, Point, Principal, Resource, ResourceId, RoleAssignment};
+use serde::Serialize;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 use sqlx::{SqliteConnection, SqlitePool};
+use uuid::Uuid;
 
 /// Makes one change.
 pub(super) async fn one(conn: &mut SqliteConnection, write: &Write) -> Result<()> {
@@ -22,22 +24,8 @@ pub(super) async fn one(conn: &mut SqliteConnection, write: &Write) -> Result<()
             run(conn, sqlx::query(sql).bind(name).bind(holder)).await
         }
         Write::PutPrincipal(principal) => put_principal(conn, principal).await,
-        Write::DeletePrincipal(id) => {
-            let id = id.to_string();
-            delete(conn, "DELETE FROM assignments WHERE principal = ?1", &id).await?;
-            delete(conn, "DELETE FROM principals WHERE object_id = ?1", &id).await
-        }
-        Write::PutRole(role) => {
-            let sql = "INSERT INTO roles (id, record) VALUES (?1, ?2) \
-                ON CONFLICT (id) DO UPDATE SET record = excluded.record";
-            run(
-                conn,
-                sqlx::query(sql)
-                    .bind(role.id.to_string())
-                    .bind(encode(role)?),
-            )
-            .await
-        }
+        Write::DeletePrincipal(id) => delete_principal(conn, *id).await,
+        Write::PutRole(role) => put(conn, PUT_ROLE, role.id, role).await,
         Write::DeleteRole(id) => {
             delete(conn, "DELETE FROM roles WHERE id = ?1", &id.to_string()).await
         }
@@ -45,36 +33,17 @@ pub(super) async fn one(conn: &mut SqliteConnection, write: &Write) -> Result<()
         Write::DeleteAssignment(id) => {
             delete(conn, "DELETE FROM assignments WHERE key = ?1", id.key()).await
         }
-        Write::PutOperation(operation) => {
-            let sql = "INSERT INTO operations (id, record) VALUES (?1, ?2) \
-                ON CONFLICT (id) DO UPDATE SET record = excluded.record";
-            let query = sqlx::query(sql)
-                .bind(operation.id.to_string())
-                .bind(encode(operation)?);
-            run(conn, query).await
-        }
+        Write::PutOperation(done) => put(conn, PUT_OPERATION, done.id, done).await,
         Write::PutJob(job) => put_job(conn, job).await,
         Write::PutPoint(point) => put_point(conn, point).await,
-        Write::DeletePoint { instance, key } => {
-            let sql = "DELETE FROM points WHERE instance = ?1 AND key = ?2";
-            run(conn, sqlx::query(sql).bind(instance.to_string()).bind(key)).await
-        }
+        Write::DeletePoint { instance, key } => delete_point(conn, *instance, key).await,
         Write::PutGrant(grant) => put_grant(conn, grant).await,
         Write::DeleteGrants(resource) => {
-            delete(
-                conn,
-                "DELETE FROM grants WHERE resource = ?1",
-                resource.key(),
-            )
-            .await
+            let sql = "DELETE FROM grants WHERE resource = ?1";
+            delete(conn, sql, resource.key()).await
         }
         Write::AddWork(item) => work::add(conn, item).await,
-        Write::StepDone {
-            work,
-            fence,
-            step,
-            note,
-        } => {
+        Write::StepDone { work, fence, step, note } => {
             work::require(conn, *work, *fence).await?;
             work::record_step(conn, *work, step, note).await
         }
@@ -89,7 +58,8 @@ pub(super) async fn one(conn: &mut SqliteConnection, write: &Write) -> Result<()
 /// Sets a named value once.
 pub(super) async fn setting(pool: &SqlitePool, name: &str, value: &str) -> Result<()> {
     const SQL: &str = "INSERT INTO settings (name, value) VALUES (?1, ?2) \
-        ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE settings.value = excluded.value";
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value \
+        WHERE settings.value = excluded.value";
     let query = sqlx::query(SQL).bind(name).bind(value);
     match query.execute(pool).await.map_err(database)?.rows_affected() {
         1 => Ok(()),
@@ -106,6 +76,33 @@ async fn delete(conn: &mut SqliteConnection, sql: &'static str, key: &str) -> Re
     run(conn, sqlx::query(sql).bind(key)).await
 }
 
+const PUT_ROLE: &str = "INSERT INTO roles (id, record) VALUES (?1, ?2) \
+    ON CONFLICT (id) DO UPDATE SET record = excluded.record";
+const PUT_OPERATION: &str = "INSERT INTO operations (id, record) VALUES (?1, ?2) \
+    ON CONFLICT (id) DO UPDATE SET record = excluded.record";
+
+/// Makes or changes a record that only its id finds.
+async fn put<T: Serialize>(
+    conn: &mut SqliteConnection,
+    sql: &'static str,
+    id: Uuid,
+    record: &T,
+) -> Result<()> {
+    let query = sqlx::query(sql).bind(id.to_string()).bind(encode(record)?);
+    run(conn, query).await
+}
+
+async fn delete_principal(conn: &mut SqliteConnection, id: Uuid) -> Result<()> {
+    let id = id.to_string();
+    delete(conn, "DELETE FROM assignments WHERE principal = ?1", &id).await?;
+    delete(conn, "DELETE FROM principals WHERE object_id = ?1", &id).await
+}
+
+async fn delete_point(conn: &mut SqliteConnection, instance: Uuid, key: &str) -> Result<()> {
+    let sql = "DELETE FROM points WHERE instance = ?1 AND key = ?2";
+    run(conn, sqlx::query(sql).bind(instance.to_string()).bind(key)).await
+}
+
 async fn put_resource(
     conn: &mut SqliteConnection,
     resource: &Resource,
@@ -119,10 +116,7 @@ async fn put_resource(
         Expect::Absent => (INSERT, 1),
         Expect::Version(version) => (UPDATE, version.saturating_add(1)),
     };
-    let kept = Resource {
-        version,
-        ..resource.clone()
-    };
+    let kept = Resource { version, ..resource.clone() };
     let done = sqlx::query(sql)
         .bind(kept.id.key())
         .bind(kept.id.kind())
@@ -134,27 +128,14 @@ async fn put_resource(
     if done.rows_affected() != 1 {
         return Err(unexpected(&kept.id));
     }
-    delete(
-        conn,
-        "DELETE FROM instance_refs WHERE instance = ?1",
-        kept.id.key(),
-    )
-    .await?;
+    delete(conn, "DELETE FROM instance_refs WHERE instance = ?1", kept.id.key()).await?;
     let Model::Instance(instance) = &kept.model else {
         return Ok(());
     };
-    for target in [
-        &instance.disk.id,
-        &instance.policy,
-        &instance.snapshot_group,
-    ] {
+    for target in [&instance.disk.id, &instance.policy, &instance.snapshot_group] {
         let sql = "INSERT INTO instance_refs (target, instance) VALUES (?1, ?2) \
             ON CONFLICT DO NOTHING";
-        run(
-            conn,
-            sqlx::query(sql).bind(target.key()).bind(kept.id.key()),
-        )
-        .await?;
+        run(conn, sqlx::query(sql).bind(target.key()).bind(kept.id.key())).await?;
     }
     Ok(())
 }
@@ -245,9 +226,7 @@ async fn put_point(conn: &mut SqliteConnection, point: &Point) -> Result<()> {
 async fn put_grant(conn: &mut SqliteConnection, grant: &Grant) -> Result<()> {
     const SQL: &str = "INSERT INTO grants (id, resource, record) VALUES (?1, ?2, ?3) \
         ON CONFLICT (id) DO UPDATE SET resource = excluded.resource, record = excluded.record";
-    let query = sqlx::query(SQL)
-        .bind(grant.id.to_string())
-        .bind(grant.resource.key())
-        .bind(encode(grant)?);
+    let query =
+        sqlx::query(SQL).bind(grant.id.to_string()).bind(grant.resource.key()).bind(encode(grant)?);
     run(conn, query).await
 }

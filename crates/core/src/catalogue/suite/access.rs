@@ -9,40 +9,14 @@ pub(super) async fn principals_are_found_both_ways(ground: &dyn Ground) {
     let catalogue = ground.open().await;
     let one = principal(1);
     assert_eq!(catalogue.principal(one.object_id).await.unwrap(), None);
-    catalogue
-        .apply(vec![Write::PutPrincipal(one.clone())])
-        .await
-        .unwrap();
-    assert_eq!(
-        catalogue.principal(one.object_id).await.unwrap().as_ref(),
-        Some(&one)
-    );
-    assert_eq!(
-        catalogue
-            .principal_by_client(one.client_id)
-            .await
-            .unwrap()
-            .as_ref(),
-        Some(&one)
-    );
+    catalogue.apply(vec![Write::PutPrincipal(one.clone())]).await.unwrap();
+    assert_eq!(catalogue.principal(one.object_id).await.unwrap().as_ref(), Some(&one));
+    assert_eq!(catalogue.principal_by_client(one.client_id).await.unwrap().as_ref(), Some(&one));
     assert_eq!(catalogue.principal(one.client_id).await.unwrap(), None);
-    let changed = Principal {
-        client_id: guid(5),
-        secret_digest: None,
-        ..one.clone()
-    };
-    catalogue
-        .apply(vec![Write::PutPrincipal(changed.clone())])
-        .await
-        .unwrap();
-    assert_eq!(
-        catalogue.principal(one.object_id).await.unwrap().as_ref(),
-        Some(&changed)
-    );
-    assert_eq!(
-        catalogue.principal_by_client(one.client_id).await.unwrap(),
-        None
-    );
+    let changed = Principal { client_id: guid(5), secret_digest: None, ..one.clone() };
+    catalogue.apply(vec![Write::PutPrincipal(changed.clone())]).await.unwrap();
+    assert_eq!(catalogue.principal(one.object_id).await.unwrap().as_ref(), Some(&changed));
+    assert_eq!(catalogue.principal_by_client(one.client_id).await.unwrap(), None);
     let delete = Write::DeletePrincipal(one.object_id);
     catalogue.apply(vec![delete.clone(), delete]).await.unwrap();
     assert_eq!(catalogue.principal(one.object_id).await.unwrap(), None);
@@ -52,15 +26,9 @@ pub(super) async fn principals_are_found_both_ways(ground: &dyn Ground) {
 pub(super) async fn client_ids_are_unique(ground: &dyn Ground) {
     let catalogue = ground.open().await;
     let (one, two) = (principal(1), principal(2));
-    let both = vec![
-        Write::PutPrincipal(one.clone()),
-        Write::PutPrincipal(two.clone()),
-    ];
+    let both = vec![Write::PutPrincipal(one.clone()), Write::PutPrincipal(two.clone())];
     catalogue.apply(both).await.unwrap();
-    let taken = Principal {
-        client_id: one.client_id,
-        ..two.clone()
-    };
+    let taken = Principal { client_id: one.client_id, ..two.clone() };
     assert_conflict(catalogue.apply(vec![Write::PutPrincipal(taken)]).await);
     assert_eq!(catalogue.principal(two.object_id).await.unwrap(), Some(two));
 }
@@ -69,24 +37,12 @@ pub(super) async fn roles_come_and_go(ground: &dyn Ground) {
     let catalogue = ground.open().await;
     assert_eq!(catalogue.roles().await.unwrap(), []);
     let (one, mut two) = (role(1), role(2));
-    catalogue
-        .apply(vec![
-            Write::PutRole(two.clone()),
-            Write::PutRole(one.clone()),
-        ])
-        .await
-        .unwrap();
+    catalogue.apply(vec![Write::PutRole(two.clone()), Write::PutRole(one.clone())]).await.unwrap();
     assert_eq!(catalogue.roles().await.unwrap(), [one.clone(), two.clone()]);
     two.actions.clear();
-    catalogue
-        .apply(vec![Write::PutRole(two.clone()), Write::DeleteRole(one.id)])
-        .await
-        .unwrap();
+    catalogue.apply(vec![Write::PutRole(two.clone()), Write::DeleteRole(one.id)]).await.unwrap();
     assert_eq!(catalogue.roles().await.unwrap(), [two]);
-    catalogue
-        .apply(vec![Write::DeleteRole(one.id)])
-        .await
-        .unwrap();
+    catalogue.apply(vec![Write::DeleteRole(one.id)]).await.unwrap();
 }
 
 pub(super) async fn assignments_are_unique(ground: &dyn Ground) {
@@ -108,17 +64,11 @@ pub(super) async fn assignments_are_unique(ground: &dyn Ground) {
     ] {
         catalogue.apply(add(&other)).await.unwrap();
     }
-    assert_eq!(
-        catalogue.assignment(&one.id).await.unwrap().as_ref(),
-        Some(&one)
-    );
+    assert_eq!(catalogue.assignment(&one.id).await.unwrap().as_ref(), Some(&one));
     let delete = Write::DeleteAssignment(one.id.clone());
     catalogue.apply(vec![delete.clone(), delete]).await.unwrap();
     assert_eq!(catalogue.assignment(&one.id).await.unwrap(), None);
-    catalogue
-        .apply(add(&assignment(&scope, 9, 10, 20)))
-        .await
-        .unwrap();
+    catalogue.apply(add(&assignment(&scope, 9, 10, 20))).await.unwrap();
 }
 
 pub(super) async fn assignments_are_found_by_scope(ground: &dyn Ground) {
@@ -153,10 +103,7 @@ pub(super) async fn assignments_are_found_by_scope(ground: &dyn Ground) {
     assert_eq!(near(&id("/resourceGroups/A_B"), false).await, [0, 1, 2]);
     assert_eq!(near(&disk, true).await, [3]);
     assert_eq!(near(&disk, false).await, [0, 1, 2, 3]);
-    assert_eq!(
-        near(&id("/resourceGroups/a"), true).await,
-        Vec::<usize>::new()
-    );
+    assert_eq!(near(&id("/resourceGroups/a"), true).await, Vec::<usize>::new());
     assert_eq!(near(&id("/resourceGroups/a"), false).await, [0, 1]);
 }
 
@@ -171,20 +118,8 @@ pub(super) async fn principals_take_their_assignments_along(ground: &dyn Ground)
         Write::AddAssignment(kept.clone()),
     ];
     catalogue.apply(writes).await.unwrap();
-    assert_eq!(
-        catalogue.assignments_of(one.object_id).await.unwrap().len(),
-        2
-    );
-    catalogue
-        .apply(vec![Write::DeletePrincipal(one.object_id)])
-        .await
-        .unwrap();
+    assert_eq!(catalogue.assignments_of(one.object_id).await.unwrap().len(), 2);
+    catalogue.apply(vec![Write::DeletePrincipal(one.object_id)]).await.unwrap();
     assert_eq!(catalogue.assignments_of(one.object_id).await.unwrap(), []);
-    assert_eq!(
-        catalogue
-            .assignments_near(&ResourceId::root(), true)
-            .await
-            .unwrap(),
-        [kept]
-    );
+    assert_eq!(catalogue.assignments_near(&ResourceId::root(), true).await.unwrap(), [kept]);
 }

@@ -16,18 +16,9 @@ fn every_change() -> Vec<Write> {
         Write::RequireResource(instance_id("i"), 1),
         put(&disk("gone")),
         Write::DeleteResource(disk_id("gone")),
-        Write::Claim {
-            name: "protect:d".into(),
-            holder: "i".into(),
-        },
-        Write::Claim {
-            name: "free".into(),
-            holder: "i".into(),
-        },
-        Write::Release {
-            name: "free".into(),
-            holder: "i".into(),
-        },
+        Write::Claim { name: "protect:d".into(), holder: "i".into() },
+        Write::Claim { name: "free".into(), holder: "i".into() },
+        Write::Release { name: "free".into(), holder: "i".into() },
         Write::PutPrincipal(principal(1)),
         Write::PutPrincipal(principal(2)),
         Write::DeletePrincipal(guid(2)),
@@ -41,10 +32,7 @@ fn every_change() -> Vec<Write> {
         Write::PutJob(job(1, 0)),
         Write::PutPoint(point(10, 1, 0)),
         Write::PutPoint(point(10, 2, 0)),
-        Write::DeletePoint {
-            instance: guid(10),
-            key: point(10, 2, 0).key,
-        },
+        Write::DeletePoint { instance: guid(10), key: point(10, 2, 0).key },
         Write::PutGrant(grant(1, &disk_id("d"))),
         Write::PutGrant(grant(2, &disk_id("other"))),
         Write::DeleteGrants(disk_id("other")),
@@ -54,26 +42,10 @@ fn every_change() -> Vec<Write> {
 
 /// Everything that [`every_change`] leaves, as text; empty lists when nothing is there.
 async fn everything(catalogue: &dyn Catalogue) -> String {
-    let resources = ResourceFilter {
-        limit: 100,
-        ..ResourceFilter::default()
-    };
-    let jobs = JobFilter {
-        vault: vault_id(),
-        after: None,
-        limit: 100,
-    };
-    let points = PointFilter {
-        instance: guid(10),
-        from: None,
-        to: None,
-        after: None,
-        limit: 100,
-    };
-    let near = catalogue
-        .assignments_near(&ResourceId::root(), true)
-        .await
-        .unwrap();
+    let resources = ResourceFilter { limit: 100, ..ResourceFilter::default() };
+    let jobs = JobFilter { vault: vault_id(), after: None, limit: 100 };
+    let points = PointFilter { instance: guid(10), from: None, to: None, after: None, limit: 100 };
+    let near = catalogue.assignments_near(&ResourceId::root(), true).await.unwrap();
     format!(
         "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{near:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
         catalogue.resources(&resources).await.unwrap().rows,
@@ -95,20 +67,14 @@ pub(super) async fn every_failure_undoes_the_list(ground: &dyn Ground) {
     let catalogue = ground.open().await;
     let before = vec![
         put(&disk("taken")),
-        Write::Claim {
-            name: "taken".into(),
-            holder: "somebody".into(),
-        },
+        Write::Claim { name: "taken".into(), holder: "somebody".into() },
         Write::PutPrincipal(principal(7)),
         Write::AddAssignment(assignment(&id(""), 7, 7, 7)),
         Write::AddWork(work(7)),
     ];
     catalogue.apply(before).await.unwrap();
     let held = catalogue.claim_work(at(0), at(60)).await.unwrap().unwrap();
-    let stale = Work {
-        fence: held.fence - 1,
-        ..held
-    };
+    let stale = Work { fence: held.fence - 1, ..held };
     let start = everything(&*catalogue).await;
     let failures = vec![
         put(&disk("taken")),
@@ -116,14 +82,8 @@ pub(super) async fn every_failure_undoes_the_list(ground: &dyn Ground) {
         Write::PutResource(disk("absent"), Expect::Version(1)),
         Write::RequireResource(disk_id("taken"), 2),
         Write::RequireResource(disk_id("absent"), 1),
-        Write::Claim {
-            name: "taken".into(),
-            holder: "another".into(),
-        },
-        Write::PutPrincipal(Principal {
-            client_id: guid(1007),
-            ..principal(8)
-        }),
+        Write::Claim { name: "taken".into(), holder: "another".into() },
+        Write::PutPrincipal(Principal { client_id: guid(1007), ..principal(8) }),
         Write::AddAssignment(assignment(&id(""), 7, 8, 8)),
         Write::AddAssignment(assignment(&id(""), 8, 7, 7)),
         Write::AddWork(work(7)),
@@ -133,24 +93,16 @@ pub(super) async fn every_failure_undoes_the_list(ground: &dyn Ground) {
             step: "s".into(),
             note: serde_json::Value::Null,
         },
-        Write::FinishWork {
-            work: stale.id,
-            fence: stale.fence,
-        },
-        Write::RequireLease {
-            work: stale.id,
-            fence: stale.fence,
-        },
+        Write::FinishWork { work: stale.id, fence: stale.fence },
+        Write::RequireLease { work: stale.id, fence: stale.fence },
     ];
     for failure in failures {
         let shown = format!("{failure:?}");
         let mut list = every_change();
         list.push(failure);
         let outcome = catalogue.apply(list).await;
-        let refused = matches!(
-            outcome,
-            Err(CatalogueError::Conflict(_) | CatalogueError::LeaseLost(_))
-        );
+        let refused =
+            matches!(outcome, Err(CatalogueError::Conflict(_) | CatalogueError::LeaseLost(_)));
         assert!(refused, "{shown}: {outcome:?}");
         assert_eq!(everything(&*catalogue).await, start, "{shown}");
     }
@@ -170,15 +122,8 @@ pub(super) async fn lists_see_their_own_changes(ground: &dyn Ground) {
         put(&disk),
     ];
     catalogue.apply(list).await.unwrap();
-    assert_eq!(
-        catalogue.resource(&disk.id).await.unwrap().unwrap().version,
-        1
-    );
-    assert_conflict(
-        catalogue
-            .apply(vec![put(&group("g")), put(&group("G"))])
-            .await,
-    );
+    assert_eq!(catalogue.resource(&disk.id).await.unwrap().unwrap().version, 1);
+    assert_conflict(catalogue.apply(vec![put(&group("g")), put(&group("G"))]).await);
     assert!(catalogue.resource(&group("g").id).await.unwrap().is_none());
     catalogue.apply(vec![]).await.unwrap();
 }
@@ -189,21 +134,14 @@ pub(super) async fn reopening_keeps_everything(ground: &dyn Ground) {
     first.set_setting("tenant", "t").await.unwrap();
     let held = first.claim_work(at(0), at(60)).await.unwrap().unwrap();
     let note = serde_json::json!({"n": 1});
-    let done = Write::StepDone {
-        work: held.id,
-        fence: held.fence,
-        step: "s".into(),
-        note: note.clone(),
-    };
+    let done =
+        Write::StepDone { work: held.id, fence: held.fence, step: "s".into(), note: note.clone() };
     first.apply(vec![done]).await.unwrap();
     let before = everything(&*first).await;
     drop(first);
     let second = ground.open().await;
     assert_eq!(everything(&*second).await, before);
-    assert_eq!(
-        second.setting("tenant").await.unwrap().as_deref(),
-        Some("t")
-    );
+    assert_eq!(second.setting("tenant").await.unwrap().as_deref(), Some("t"));
     let next = second.claim_work(at(61), at(90)).await.unwrap().unwrap();
     assert_eq!((next.id, next.fence), (held.id, held.fence + 1));
     assert_eq!(next.steps.get("s"), Some(&note));
@@ -216,10 +154,7 @@ pub(super) async fn racing_lists_have_one_winner(ground: &dyn Ground) {
         .map(|n| {
             let catalogue = Arc::clone(&catalogues[usize::try_from(n % 2).unwrap()]);
             tokio::spawn(async move {
-                let claim = Write::Claim {
-                    name: "name".into(),
-                    holder: n.to_string(),
-                };
+                let claim = Write::Claim { name: "name".into(), holder: n.to_string() };
                 let list = vec![put(&disk(&format!("d{n}"))), claim, put(&disk("target"))];
                 catalogue.apply(list).await
             })
@@ -232,17 +167,9 @@ pub(super) async fn racing_lists_have_one_winner(ground: &dyn Ground) {
             outcome => assert_conflict(outcome),
         }
     }
-    let [winner] = winners.as_slice() else {
-        panic!("{winners:?}")
-    };
-    assert_eq!(
-        catalogues[0].holder("name").await.unwrap(),
-        Some(winner.to_string())
-    );
-    let all = ResourceFilter {
-        limit: 100,
-        ..ResourceFilter::default()
-    };
+    let [winner] = winners.as_slice() else { panic!("{winners:?}") };
+    assert_eq!(catalogues[0].holder("name").await.unwrap(), Some(winner.to_string()));
+    let all = ResourceFilter { limit: 100, ..ResourceFilter::default() };
     let rows = catalogues[1].resources(&all).await.unwrap().rows;
     let names: Vec<&str> = rows.iter().map(|row| row.id.name()).collect();
     assert_eq!(names, [format!("d{winner}").as_str(), "target"]);
@@ -251,10 +178,7 @@ pub(super) async fn racing_lists_have_one_winner(ground: &dyn Ground) {
 /// While lists move a pair of resources on together, no reader finds one of them alone.
 pub(super) async fn readers_see_whole_lists(ground: &dyn Ground) {
     let catalogue = ground.open().await;
-    catalogue
-        .apply(vec![put(&disk("a")), put(&disk("b"))])
-        .await
-        .unwrap();
+    catalogue.apply(vec![put(&disk("a")), put(&disk("b"))]).await.unwrap();
     let writer = {
         let catalogue = Arc::clone(&catalogue);
         tokio::spawn(async move {
@@ -268,10 +192,7 @@ pub(super) async fn readers_see_whole_lists(ground: &dyn Ground) {
             }
         })
     };
-    let both = ResourceFilter {
-        limit: 2,
-        ..ResourceFilter::default()
-    };
+    let both = ResourceFilter { limit: 2, ..ResourceFilter::default() };
     while !writer.is_finished() {
         let rows = catalogue.resources(&both).await.unwrap().rows;
         assert_eq!(rows[0].version, rows[1].version);

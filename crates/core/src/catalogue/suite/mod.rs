@@ -29,11 +29,7 @@ struct SqliteGround(tempfile::TempDir);
 #[async_trait]
 impl Ground for SqliteGround {
     async fn open(&self) -> Arc<dyn Catalogue> {
-        Arc::new(
-            SqliteCatalogue::open(&self.0.path().join("catalogue.db"))
-                .await
-                .unwrap(),
-        )
+        Arc::new(SqliteCatalogue::open(&self.0.path().join("catalogue.db")).await.unwrap())
     }
 }
 
@@ -43,18 +39,12 @@ fn sqlite() -> SqliteGround {
 
 /// Fails unless the outcome is a conflict.
 fn assert_conflict(outcome: Result<(), CatalogueError>) {
-    assert!(
-        matches!(outcome, Err(CatalogueError::Conflict(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(CatalogueError::Conflict(_))), "{outcome:?}");
 }
 
 /// Fails unless the outcome is a lost lease.
 fn assert_lost(outcome: Result<(), CatalogueError>) {
-    assert!(
-        matches!(outcome, Err(CatalogueError::LeaseLost(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(CatalogueError::LeaseLost(_))), "{outcome:?}");
 }
 
 /// Makes one test of each case for one kind of database.
@@ -126,17 +116,10 @@ conformance!(
 async fn what_is_no_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("catalogue.db");
-    assert!(
-        SqliteCatalogue::open(&folder.path().join("missing/catalogue.db"))
-            .await
-            .is_err()
-    );
+    assert!(SqliteCatalogue::open(&folder.path().join("missing/catalogue.db")).await.is_err());
     std::fs::write(&file, vec![7_u8; 8192]).unwrap();
     let outcome = SqliteCatalogue::open(&file).await;
-    assert!(
-        matches!(outcome, Err(CatalogueError::Database(_))),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(CatalogueError::Database(_))), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -148,15 +131,9 @@ async fn damaged_records_are_named_and_not_shown() {
     let file = ground.0.path().join("catalogue.db");
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
     let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    sqlx::query("UPDATE resources SET record = '{\"hidden'")
-        .execute(&pool)
-        .await
-        .unwrap();
+    sqlx::query("UPDATE resources SET record = '{\"hidden'").execute(&pool).await.unwrap();
     let error = catalogue.resource(&disk.id).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(matches!(error, CatalogueError::Damaged(_)), "{text}");
-    assert!(
-        text.contains(disk.id.key()) && !text.contains("hidden"),
-        "{text}"
-    );
+    assert!(text.contains(disk.id.key()) && !text.contains("hidden"), "{text}");
 }

@@ -56,10 +56,7 @@ impl Model {
             Step::Require(name, version) => holds(self, name, version).then_some(())?,
             Step::Delete(name) => drop(self.versions.remove(&key(name))),
             Step::Claim(name, holder) => {
-                let kept = self
-                    .holders
-                    .entry(NAMES[name].into())
-                    .or_insert(holder.to_string());
+                let kept = self.holders.entry(NAMES[name].into()).or_insert(holder.to_string());
                 (*kept == holder.to_string()).then_some(())?;
             }
             Step::Release(name, holder) => {
@@ -80,14 +77,12 @@ fn write(step: &Step) -> Write {
         }
         Step::Require(name, version) => Write::RequireResource(disk_id(NAMES[name]), version),
         Step::Delete(name) => Write::DeleteResource(disk_id(NAMES[name])),
-        Step::Claim(name, holder) => Write::Claim {
-            name: NAMES[name].into(),
-            holder: holder.to_string(),
-        },
-        Step::Release(name, holder) => Write::Release {
-            name: NAMES[name].into(),
-            holder: holder.to_string(),
-        },
+        Step::Claim(name, holder) => {
+            Write::Claim { name: NAMES[name].into(), holder: holder.to_string() }
+        }
+        Step::Release(name, holder) => {
+            Write::Release { name: NAMES[name].into(), holder: holder.to_string() }
+        }
     }
 }
 
@@ -113,23 +108,15 @@ pub(super) async fn random_lists_behave_as_the_model(ground: &dyn Ground) {
             }
             Err(error) => panic!("{error} after {list:?}"),
         }
-        let all = ResourceFilter {
-            limit: 100,
-            ..ResourceFilter::default()
-        };
+        let all = ResourceFilter { limit: 100, ..ResourceFilter::default() };
         let rows = catalogue.resources(&all).await.unwrap().rows;
-        let versions: BTreeMap<String, i64> = rows
-            .iter()
-            .map(|row| (row.id.key().to_owned(), row.version))
-            .collect();
+        let versions: BTreeMap<String, i64> =
+            rows.iter().map(|row| (row.id.key().to_owned(), row.version)).collect();
         assert_eq!(versions, model.versions, "after {list:?}");
         for name in NAMES {
             let holder = catalogue.holder(name).await.unwrap();
             assert_eq!(holder.as_ref(), model.holders.get(name), "after {list:?}");
         }
     }
-    assert!(
-        applied > 20 && refused > 20,
-        "{applied} applied, {refused} refused"
-    );
+    assert!(applied > 20 && refused > 20, "{applied} applied, {refused} refused");
 }

@@ -10,11 +10,7 @@ fn keys(rows: &[Resource]) -> Vec<&str> {
 }
 
 fn below(scope: &ResourceId) -> ResourceFilter {
-    ResourceFilter {
-        under: Some(scope.clone()),
-        limit: PAGE_MAX,
-        ..ResourceFilter::default()
-    }
+    ResourceFilter { under: Some(scope.clone()), limit: PAGE_MAX, ..ResourceFilter::default() }
 }
 
 /// All rows, page by page.
@@ -36,76 +32,38 @@ pub(super) async fn versions_count_and_guard(ground: &dyn Ground) {
     let catalogue = ground.open().await;
     let disk = disk("d");
     assert!(catalogue.resource(&disk.id).await.unwrap().is_none());
-    assert_conflict(
-        catalogue
-            .apply(vec![Write::RequireResource(disk.id.clone(), 1)])
-            .await,
-    );
+    assert_conflict(catalogue.apply(vec![Write::RequireResource(disk.id.clone(), 1)]).await);
     let update = |version| Write::PutResource(disk.clone(), Expect::Version(version));
     assert_conflict(catalogue.apply(vec![update(0)]).await);
     catalogue.apply(vec![put(&disk)]).await.unwrap();
-    assert_eq!(
-        catalogue.resource(&disk.id).await.unwrap().unwrap().version,
-        1
-    );
+    assert_eq!(catalogue.resource(&disk.id).await.unwrap().unwrap().version, 1);
     assert_conflict(catalogue.apply(vec![put(&disk)]).await);
     for version in [0, 2, 77, i64::MAX] {
         assert_conflict(catalogue.apply(vec![update(version)]).await);
     }
     catalogue.apply(vec![update(1)]).await.unwrap();
     assert_conflict(catalogue.apply(vec![update(1)]).await);
-    assert_eq!(
-        catalogue.resource(&disk.id).await.unwrap().unwrap().version,
-        2
-    );
-    catalogue
-        .apply(vec![Write::RequireResource(disk.id.clone(), 2)])
-        .await
-        .unwrap();
-    assert_conflict(
-        catalogue
-            .apply(vec![Write::RequireResource(disk.id.clone(), 1)])
-            .await,
-    );
+    assert_eq!(catalogue.resource(&disk.id).await.unwrap().unwrap().version, 2);
+    catalogue.apply(vec![Write::RequireResource(disk.id.clone(), 2)]).await.unwrap();
+    assert_conflict(catalogue.apply(vec![Write::RequireResource(disk.id.clone(), 1)]).await);
     let delete = Write::DeleteResource(disk.id.clone());
     catalogue.apply(vec![delete.clone(), delete]).await.unwrap();
     assert!(catalogue.resource(&disk.id).await.unwrap().is_none());
     catalogue.apply(vec![put(&disk)]).await.unwrap();
-    assert_eq!(
-        catalogue.resource(&disk.id).await.unwrap().unwrap().version,
-        1
-    );
+    assert_eq!(catalogue.resource(&disk.id).await.unwrap().unwrap().version, 1);
 }
 
 pub(super) async fn records_come_back_whole(ground: &dyn Ground) {
     let catalogue = ground.open().await;
-    let rows = [
-        group("Rg"),
-        disk("D"),
-        snapshot("s"),
-        vault(),
-        policy("p"),
-        instance("i", "d", "p", "g"),
-    ];
-    catalogue
-        .apply(rows.iter().map(put).collect())
-        .await
-        .unwrap();
+    let rows =
+        [group("Rg"), disk("D"), snapshot("s"), vault(), policy("p"), instance("i", "d", "p", "g")];
+    catalogue.apply(rows.iter().map(put).collect()).await.unwrap();
     for row in rows {
         let kept = catalogue.resource(&row.id).await.unwrap().unwrap();
-        assert_eq!(
-            kept,
-            Resource {
-                version: 1,
-                ..row.clone()
-            }
-        );
+        assert_eq!(kept, Resource { version: 1, ..row.clone() });
         assert_eq!(kept.id.as_str(), row.id.as_str());
         let listed = catalogue
-            .resources(&ResourceFilter {
-                kind: Some(row.id.kind()),
-                ..below(&ResourceId::root())
-            })
+            .resources(&ResourceFilter { kind: Some(row.id.kind()), ..below(&ResourceId::root()) })
             .await
             .unwrap();
         assert_eq!(listed.rows, [kept]);
@@ -120,98 +78,47 @@ pub(super) async fn ids_ignore_case(ground: &dyn Ground) {
     assert_eq!(found.id.name(), "Data");
     assert_conflict(catalogue.apply(vec![put(&disk("dATA"))]).await);
     let scope = ResourceId::parse(&group_id().as_str().to_uppercase()).unwrap();
-    assert_eq!(
-        catalogue
-            .resources(&below(&scope))
-            .await
-            .unwrap()
-            .rows
-            .len(),
-        1
-    );
-    catalogue
-        .apply(vec![Write::DeleteResource(upper)])
-        .await
-        .unwrap();
-    assert!(
-        catalogue
-            .resource(&disk_id("data"))
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert_eq!(catalogue.resources(&below(&scope)).await.unwrap().rows.len(), 1);
+    catalogue.apply(vec![Write::DeleteResource(upper)]).await.unwrap();
+    assert!(catalogue.resource(&disk_id("data")).await.unwrap().is_none());
 }
 
 pub(super) async fn scopes_do_not_match_siblings(ground: &dyn Ground) {
     let catalogue = ground.open().await;
     // Each pair would be one in a pattern, or by a prefix that ends anywhere.
-    let names = [
-        "a_b", "aXb", "a_bc", "a_", "a", "a-b", "a.b", "a0", "a_b!", "ab", "a~",
-    ];
+    let names = ["a_b", "aXb", "a_bc", "a_", "a", "a-b", "a.b", "a0", "a_b!", "ab", "a~"];
     for name in names {
         let group = group(name);
-        let disk = group
-            .id
-            .join("providers/Microsoft.Compute/disks/d_1")
-            .unwrap();
-        let Model::Disk(model) = self::disk("x").model else {
-            unreachable!()
-        };
+        let disk = group.id.join("providers/Microsoft.Compute/disks/d_1").unwrap();
+        let Model::Disk(model) = self::disk("x").model else { unreachable!() };
         let disk = resource(disk, Model::Disk(model));
-        catalogue
-            .apply(vec![put(&group), put(&disk)])
-            .await
-            .unwrap();
+        catalogue.apply(vec![put(&group), put(&disk)]).await.unwrap();
     }
     for name in names {
         let scope = group(name).id;
         let rows = all(&*catalogue, below(&scope)).await;
-        assert_eq!(
-            keys(&rows),
-            [format!(
-                "{}/providers/microsoft.compute/disks/d_1",
-                scope.key()
-            )]
-        );
+        assert_eq!(keys(&rows), [format!("{}/providers/microsoft.compute/disks/d_1", scope.key())]);
     }
     let nothing = id("/resourceGroups/a_b/providers/Microsoft.Compute/disks/d_1");
     assert!(all(&*catalogue, below(&nothing)).await.is_empty());
-    assert_eq!(
-        all(&*catalogue, below(&id(""))).await.len(),
-        2 * names.len()
-    );
-    assert_eq!(
-        all(&*catalogue, below(&ResourceId::root())).await.len(),
-        2 * names.len()
-    );
-    let disks = ResourceFilter {
-        kind: Some("microsoft.compute/disks".into()),
-        ..below(&id(""))
-    };
+    assert_eq!(all(&*catalogue, below(&id(""))).await.len(), 2 * names.len());
+    assert_eq!(all(&*catalogue, below(&ResourceId::root())).await.len(), 2 * names.len());
+    let disks = ResourceFilter { kind: Some("microsoft.compute/disks".into()), ..below(&id("")) };
     assert_eq!(all(&*catalogue, disks).await.len(), names.len());
 }
 
 pub(super) async fn pages_are_bounded_and_complete(ground: &dyn Ground) {
     let catalogue = ground.open().await;
     let count = usize::try_from(PAGE_MAX).unwrap() + 1;
-    let disks: Vec<Write> = (0..count)
-        .map(|n| put(&disk(&format!("d{n:05}"))))
-        .collect();
+    let disks: Vec<Write> = (0..count).map(|n| put(&disk(&format!("d{n:05}")))).collect();
     catalogue.apply(disks).await.unwrap();
-    let whole = ResourceFilter {
-        limit: u32::MAX,
-        ..ResourceFilter::default()
-    };
+    let whole = ResourceFilter { limit: u32::MAX, ..ResourceFilter::default() };
     let page = catalogue.resources(&whole).await.unwrap();
     assert_eq!(page.rows.len(), count - 1);
     assert!(page.after.is_some());
     let kind = Some("microsoft.compute/disks".to_owned());
     for (limit, kind) in [(0, None), (7, None), (1000, kind.clone()), (1001, kind)] {
-        let limited = ResourceFilter {
-            limit,
-            kind,
-            ..ResourceFilter::default()
-        };
+        let limited = ResourceFilter { limit, kind, ..ResourceFilter::default() };
         if limit == 0 {
             // A page is never empty while there are rows.
             assert_eq!(catalogue.resources(&limited).await.unwrap().rows.len(), 1);
@@ -221,25 +128,15 @@ pub(super) async fn pages_are_bounded_and_complete(ground: &dyn Ground) {
         assert_eq!(rows.len(), count);
         assert!(rows.is_sorted_by(|a, b| a.id < b.id));
     }
-    let exact = ResourceFilter {
-        limit: 1,
-        after: Some(disk_id("d00999").key().into()),
-        ..whole
-    };
+    let exact = ResourceFilter { limit: 1, after: Some(disk_id("d00999").key().into()), ..whole };
     let page = catalogue.resources(&exact).await.unwrap();
     assert_eq!((page.rows.len(), page.after), (1, None));
 }
 
 pub(super) async fn cursors_survive_changes(ground: &dyn Ground) {
     let catalogue = ground.open().await;
-    catalogue
-        .apply(["b", "d", "f", "h"].map(|n| put(&disk(n))).into())
-        .await
-        .unwrap();
-    let first = ResourceFilter {
-        limit: 2,
-        ..below(&group_id())
-    };
+    catalogue.apply(["b", "d", "f", "h"].map(|n| put(&disk(n))).into()).await.unwrap();
+    let first = ResourceFilter { limit: 2, ..below(&group_id()) };
     let page = catalogue.resources(&first).await.unwrap();
     assert_eq!(keys(&page.rows), [disk_id("b").key(), disk_id("d").key()]);
     // Rows come before and after the cursor, and the row it names goes.
@@ -251,18 +148,8 @@ pub(super) async fn cursors_survive_changes(ground: &dyn Ground) {
         Write::DeleteResource(disk_id("f")),
     ];
     catalogue.apply(changes).await.unwrap();
-    let rest = all(
-        &*catalogue,
-        ResourceFilter {
-            after: page.after,
-            ..first
-        },
-    )
-    .await;
-    assert_eq!(
-        keys(&rest),
-        ["e", "h", "z"].map(|n| disk_id(n).key().to_owned())
-    );
+    let rest = all(&*catalogue, ResourceFilter { after: page.after, ..first }).await;
+    assert_eq!(keys(&rest), ["e", "h", "z"].map(|n| disk_id(n).key().to_owned()));
 }
 
 pub(super) async fn instances_are_found_by_what_they_name(ground: &dyn Ground) {
@@ -272,15 +159,10 @@ pub(super) async fn instances_are_found_by_what_they_name(ground: &dyn Ground) {
         instance("two", "d2", "p1", "snaps"),
         instance("three", "d_", "p2", "snaps2"),
     ];
-    catalogue
-        .apply(rows.iter().map(put).collect())
-        .await
-        .unwrap();
+    catalogue.apply(rows.iter().map(put).collect()).await.unwrap();
     let found = async |id: ResourceId| {
         let rows = catalogue.instances_naming(&id).await.unwrap();
-        rows.iter()
-            .map(|row| row.id.name().to_owned())
-            .collect::<Vec<_>>()
+        rows.iter().map(|row| row.id.name().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(found(disk_id("d1")).await, ["one"]);
     assert_eq!(found(policy_id("P1")).await, ["one", "two"]);
@@ -290,33 +172,20 @@ pub(super) async fn instances_are_found_by_what_they_name(ground: &dyn Ground) {
     assert_eq!(found(disk_id("d")).await, Vec::<String>::new());
     // The policy changes, and then the instance goes.
     let moved = instance("one", "D1", "p2", "snaps");
-    catalogue
-        .apply(vec![Write::PutResource(moved, Expect::Version(1))])
-        .await
-        .unwrap();
+    catalogue.apply(vec![Write::PutResource(moved, Expect::Version(1))]).await.unwrap();
     assert_eq!(found(policy_id("p1")).await, ["two"]);
     assert_eq!(found(policy_id("p2")).await, ["one", "three"]);
-    catalogue
-        .apply(vec![Write::DeleteResource(instance_id("one"))])
-        .await
-        .unwrap();
+    catalogue.apply(vec![Write::DeleteResource(instance_id("one"))]).await.unwrap();
     assert_eq!(found(disk_id("d1")).await, Vec::<String>::new());
     assert_eq!(found(policy_id("p2")).await, ["three"]);
 }
 
 pub(super) async fn claims_have_one_holder(ground: &dyn Ground) {
     let catalogue = ground.open().await;
-    let claim = |name: &str, holder: &str| {
-        vec![Write::Claim {
-            name: name.into(),
-            holder: holder.into(),
-        }]
-    };
+    let claim =
+        |name: &str, holder: &str| vec![Write::Claim { name: name.into(), holder: holder.into() }];
     let release = |name: &str, holder: &str| {
-        vec![Write::Release {
-            name: name.into(),
-            holder: holder.into(),
-        }]
+        vec![Write::Release { name: name.into(), holder: holder.into() }]
     };
     assert_eq!(catalogue.holder("n_").await.unwrap(), None);
     catalogue.apply(claim("n_", "a")).await.unwrap();

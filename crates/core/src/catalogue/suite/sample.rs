@@ -37,16 +37,11 @@ pub(super) fn policy_id(name: &str) -> ResourceId {
 }
 
 pub(super) fn disk_id(name: &str) -> ResourceId {
-    group_id()
-        .join(&format!("providers/Microsoft.Compute/disks/{name}"))
-        .unwrap()
+    group_id().join(&format!("providers/Microsoft.Compute/disks/{name}")).unwrap()
 }
 
 pub(super) fn resource(id: ResourceId, model: Model) -> Resource {
-    let stamp = Stamp {
-        by: "someone".into(),
-        at: at(0),
-    };
+    let stamp = Stamp { by: "someone".into(), at: at(0) };
     Resource {
         id,
         location: "West US".into(),
@@ -68,10 +63,7 @@ pub(super) fn disk(name: &str) -> Resource {
     let model = Disk {
         unique_id: guid(1),
         size: u64::MAX,
-        origin: Origin::Copy {
-            source,
-            source_unique_id: guid(2),
-        },
+        origin: Origin::Copy { source, source_unique_id: guid(2) },
         state: DiskState::ActiveGrant,
         provisioning: Provisioning::Creating,
         restored_by: Some(guid(3)),
@@ -109,10 +101,7 @@ pub(super) fn vault() -> Resource {
             store: "VaultStore".into(),
             redundancy: "LocallyRedundant".into(),
         }],
-        soft_delete: SoftDelete {
-            state: SoftDeleteState::On,
-            days: 14.25,
-        },
+        soft_delete: SoftDelete { state: SoftDeleteState::On, days: 14.25 },
         immutability: Immutability::Locked,
         alert_on_failures: true,
         cross_subscription: CrossSubscription::PermanentlyDisabled,
@@ -151,11 +140,7 @@ pub(super) fn policy(name: &str) -> Resource {
         }),
     ];
     let datasource_types = vec!["Microsoft.Compute/disks".into()];
-    let model = Policy {
-        unique_id: guid(9),
-        datasource_types,
-        rules,
-    };
+    let model = Policy { unique_id: guid(9), datasource_types, rules };
     resource(policy_id(name), Model::Policy(model))
 }
 
@@ -181,10 +166,7 @@ pub(super) fn instance(name: &str, disk: &str, policy: &str, group: &str) -> Res
         disk_unique_id: guid(1),
         policy: policy_id(policy),
         snapshot_group: id(&format!("/resourceGroups/{group}")),
-        identity: Some(IdentityChoice {
-            system: true,
-            user: None,
-        }),
+        identity: Some(IdentityChoice { system: true, user: None }),
         state: ProtectionState::Configured,
         error: Some(fault()),
         deletion: Some(Deletion {
@@ -198,10 +180,7 @@ pub(super) fn instance(name: &str, disk: &str, policy: &str, group: &str) -> Res
 }
 
 pub(super) fn fault() -> Fault {
-    Fault {
-        details: vec![Fault::invalid("a.b", "wrong")],
-        ..Fault::new(FaultKind::Quota, "no")
-    }
+    Fault { details: vec![Fault::invalid("a.b", "wrong")], ..Fault::new(FaultKind::Quota, "no") }
 }
 
 /// A write that expects nothing of that id.
@@ -234,10 +213,7 @@ pub(super) fn role(number: u128) -> RoleDefinition {
 }
 
 pub(super) fn assignment_id(scope: &ResourceId, number: u128) -> ResourceId {
-    let path = format!(
-        "providers/Microsoft.Authorization/roleAssignments/{}",
-        guid(number)
-    );
+    let path = format!("providers/Microsoft.Authorization/roleAssignments/{}", guid(number));
     scope.join(&path).unwrap()
 }
 
@@ -293,16 +269,9 @@ pub(super) fn job(number: u128, started: i64) -> Job {
         error: None,
         tag: Some("Default".into()),
         source: None,
-        made: Some(PointRef {
-            key: "0".repeat(32),
-            time: at(0),
-        }),
+        made: Some(PointRef { key: "0".repeat(32), time: at(0) }),
         target: None,
-        progress: Progress {
-            total: 1,
-            transfer: Some(Transfer::default()),
-            ..Default::default()
-        },
+        progress: Progress { total: 1, transfer: Some(Transfer::default()), ..Default::default() },
         step: "ingest".into(),
     }
 }

@@ -10,33 +10,19 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 fn step(work: &Work, name: &str) -> Write {
-    Write::StepDone {
-        work: work.id,
-        fence: work.fence,
-        step: name.into(),
-        note: json!(name),
-    }
+    Write::StepDone { work: work.id, fence: work.fence, step: name.into(), note: json!(name) }
 }
 
 fn finish(work: &Work) -> Write {
-    Write::FinishWork {
-        work: work.id,
-        fence: work.fence,
-    }
+    Write::FinishWork { work: work.id, fence: work.fence }
 }
 
 fn require(work: &Work) -> Write {
-    Write::RequireLease {
-        work: work.id,
-        fence: work.fence,
-    }
+    Write::RequireLease { work: work.id, fence: work.fence }
 }
 
 async fn queue(catalogue: &dyn Catalogue, numbers: impl Iterator<Item = u128>) {
-    catalogue
-        .apply(numbers.map(|n| Write::AddWork(work(n))).collect())
-        .await
-        .unwrap();
+    catalogue.apply(numbers.map(|n| Write::AddWork(work(n))).collect()).await.unwrap();
 }
 
 async fn claim(catalogue: &dyn Catalogue, now: i64, until: i64) -> Option<Work> {
@@ -49,13 +35,7 @@ pub(super) async fn the_oldest_comes_first(ground: &dyn Ground) {
     queue(&*catalogue, [30, 10, 20].into_iter()).await;
     assert_eq!(catalogue.work_count().await.unwrap(), 3);
     let first = claim(&*catalogue, 0, 60).await.unwrap();
-    assert_eq!(
-        first,
-        Work {
-            fence: 1,
-            ..work(30)
-        }
-    );
+    assert_eq!(first, Work { fence: 1, ..work(30) });
     let second = claim(&*catalogue, 0, 60).await.unwrap();
     assert_eq!(second.id, guid(10));
     // Finished work makes room, and what comes later does not overtake what waits.
@@ -70,18 +50,11 @@ pub(super) async fn the_oldest_comes_first(ground: &dyn Ground) {
 pub(super) async fn steps_and_notes_are_kept(ground: &dyn Ground) {
     let catalogue = ground.open().await;
     let steps = BTreeMap::from([("drawn".to_owned(), json!({"key": [1, null, "x"]}))]);
-    let queued = Work {
-        steps: steps.clone(),
-        fence: 4,
-        ..work(1)
-    };
+    let queued = Work { steps: steps.clone(), fence: 4, ..work(1) };
     catalogue.apply(vec![Write::AddWork(queued)]).await.unwrap();
     let held = claim(&*catalogue, 0, 60).await.unwrap();
     assert_eq!((held.fence, &held.steps), (5, &steps));
-    catalogue
-        .apply(vec![step(&held, "view"), step(&held, "ingest")])
-        .await
-        .unwrap();
+    catalogue.apply(vec![step(&held, "view"), step(&held, "ingest")]).await.unwrap();
     let again = Write::StepDone {
         work: held.id,
         fence: held.fence,
@@ -102,10 +75,7 @@ pub(super) async fn stale_workers_change_nothing(ground: &dyn Ground) {
     // Nobody holds it yet.
     assert_lost(catalogue.apply(vec![require(&work(1))]).await);
     let old = claim(&*catalogue, 0, 60).await.unwrap();
-    catalogue
-        .apply(vec![require(&old), step(&old, "a")])
-        .await
-        .unwrap();
+    catalogue.apply(vec![require(&old), step(&old, "a")]).await.unwrap();
     let new = claim(&*catalogue, 61, 120).await.unwrap();
     assert_eq!((new.id, new.fence), (old.id, old.fence + 1));
     for stale in [require(&old), step(&old, "b"), finish(&old)] {
@@ -116,15 +86,9 @@ pub(super) async fn stale_workers_change_nothing(ground: &dyn Ground) {
     }
     assert_lost(catalogue.renew_work(old.id, old.fence, at(900)).await);
     assert_lost(catalogue.renew_work(guid(404), 1, at(900)).await);
-    let future = Work {
-        fence: new.fence + 1,
-        ..new.clone()
-    };
+    let future = Work { fence: new.fence + 1, ..new.clone() };
     assert_lost(catalogue.apply(vec![require(&future)]).await);
-    catalogue
-        .apply(vec![step(&new, "c"), put(&disk("d")), finish(&new)])
-        .await
-        .unwrap();
+    catalogue.apply(vec![step(&new, "c"), put(&disk("d")), finish(&new)]).await.unwrap();
     assert!(catalogue.resource(&disk_id("d")).await.unwrap().is_some());
     assert_eq!(catalogue.work_count().await.unwrap(), 0);
     assert_lost(catalogue.apply(vec![finish(&new)]).await);
@@ -137,17 +101,11 @@ pub(super) async fn expired_leases_pass_on(ground: &dyn Ground) {
     let held = claim(&*catalogue, 0, 60).await.unwrap();
     assert_eq!(claim(&*catalogue, 59, 99).await, None);
     assert_eq!(claim(&*catalogue, 60, 99).await, None);
-    catalogue
-        .renew_work(held.id, held.fence, at(120))
-        .await
-        .unwrap();
+    catalogue.renew_work(held.id, held.fence, at(120)).await.unwrap();
     assert_eq!(claim(&*catalogue, 61, 200).await, None);
     // A lease whose time is over is still held until another takes it.
     catalogue.apply(vec![require(&held)]).await.unwrap();
-    catalogue
-        .renew_work(held.id, held.fence, at(130))
-        .await
-        .unwrap();
+    catalogue.renew_work(held.id, held.fence, at(130)).await.unwrap();
     let next = claim(&*catalogue, 131, 200).await.unwrap();
     assert_eq!(next.fence, held.fence + 1);
     assert_lost(catalogue.renew_work(held.id, held.fence, at(300)).await);
@@ -162,11 +120,7 @@ pub(super) async fn void_leases_are_lost(ground: &dyn Ground) {
     catalogue.void_leases().await.unwrap();
     // Lost at once, not only when another has claimed it.
     assert_lost(catalogue.apply(vec![require(&held)]).await);
-    assert_lost(
-        catalogue
-            .renew_work(held.id, held.fence, at(2_000_000))
-            .await,
-    );
+    assert_lost(catalogue.renew_work(held.id, held.fence, at(2_000_000)).await);
     let next = claim(&*catalogue, 1, 60).await.unwrap();
     assert_eq!((next.id, next.fence), (held.id, held.fence + 1));
     assert!(next.steps.contains_key("a"));
@@ -189,10 +143,7 @@ pub(super) async fn claimers_never_share(ground: &dyn Ground) {
         tokio::spawn(async move {
             let mut mine: Vec<(Uuid, i64)> = vec![];
             while let Some(work) = claim(&*catalogue, 0, 60).await {
-                catalogue
-                    .apply(vec![require(&work), step(&work, "seen")])
-                    .await
-                    .unwrap();
+                catalogue.apply(vec![require(&work), step(&work, "seen")]).await.unwrap();
                 mine.push((work.id, work.fence));
             }
             mine

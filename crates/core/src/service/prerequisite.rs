@@ -1,0 +1,206 @@
+//! What must be so before a disk can be protected: of the request, and around it.
+
+use super::Service;
+use super::instance::{InstanceSpec, protector};
+use crate::access::{self, Need};
+use crate::error::{Fault, FaultKind, Result};
+use crate::model::{Datasource, Instance, Resource, Vault};
+use uuid::Uuid;
+
+/// The datasource type of disks.
+const DATASOURCE: &str = "Microsoft.Compute/disks";
+
+impl Service {
+    /// What a request gets wrong by itself.
+    pub(super) async fn check_spec(
+        &self,
+        vault: &Resource,
+        before: Option<&Instance>,
+        spec: &InstanceSpec,
+    ) -> Result<()> {
+        if spec.disk.id.kind() != super::resource::DISKS {
+            let field = "properties.dataSourceInfo.resourceID";
+            let message =
+                format!("resourceID: '{}' is not a Microsoft.Compute/disks id.", spec.disk.id);
+            return Err(Fault::invalid(field, message).into());
+        }
+        check_datasource_type(&spec.disk)?;
+        let field = "properties.policyInfo.policyId";
+        if spec.policy.parent().is_none_or(|v| v != vault.id) {
+            let message = "policyId: the policy must be one of the same vault.";
+            return Err(Fault::invalid(field, message).into());
+        }
+        let policy = self.catalogue.resource(&spec.policy).await?;
+        if policy.as_ref().and_then(Resource::as_policy).is_none() {
+            let message = format!("policyId: there is no policy '{}'.", spec.policy.name());
+            return Err(Fault::invalid(field, message).into());
+        }
+        check_snapshot_group(before, spec)?;
+        if spec.identity.as_ref().is_some_and(|i| !i.system) {
+            let message = "User-assigned identities of a vault are not supported yet.";
+            return Err(Fault::new(FaultKind::Unsupported, message)
+                .at("properties.identityDetails.useSystemAssignedIdentity")
+                .advise("Leave identityDetails out to use the vault's system-assigned identity.")
+                .into());
+        }
+        if before.is_some_and(|b| b.disk.id != spec.disk.id) {
+            let field = "properties.dataSourceInfo.resourceID";
+            let message = "resourceID: the disk of an instance cannot change.";
+            return Err(Fault::invalid(field, message).into());
+        }
+        self.check_said_location(&spec.disk).await?;
+        self.refuse_if_protected(before, spec).await
+    }
+
+    /// Refuses a request that says of its disk that it is where it is not.
+    async fn check_said_location(&self, disk: &Datasource) -> Result<()> {
+        let (Some(said), Some(found)) = (&disk.location, self.find(&disk.id).await?) else {
+            return Ok(());
+        };
+        if super::canonical_location(said) == super::canonical_location(&found.location) {
+            return Ok(());
+        }
+        let message =
+            format!("resourceLocation: the disk is in '{}', not '{said}'.", found.location);
+        Err(Fault::invalid("properties.dataSourceInfo.resourceLocation", message).into())
+    }
+
+    async fn refuse_if_protected(
+        &self,
+        before: Option<&Instance>,
+        spec: &InstanceSpec,
+    ) -> Result<()> {
+        let holder = self.catalogue.holder(&protector(&spec.disk.id)).await?;
+        let own = before.map(|b| b.unique_id.to_string());
+        if holder.is_none() || holder == own {
+            return Ok(());
+        }
+        let users = self.catalogue.instances_naming(&spec.disk.id).await?;
+        let by = users
+            .iter()
+            .find(|r| r.as_instance().is_some_and(|i| Some(i.unique_id.to_string()) == holder));
+        let vault = by.and_then(Resource::as_instance).map(|i| i.vault.to_string());
+        let vault = vault.unwrap_or_default();
+        let name = by.map(|r| r.id.name().to_owned()).unwrap_or_default();
+        let message = format!("Datasource is already protected under the Backup vault {vault}.");
+        Err(Fault::new(FaultKind::DatasourceAlreadyProtected, message)
+            .advise(format!(
+                "Delete the backup instance {name} from the Backup vault {vault} to protect the \
+                 datasource again in any other vault."
+            ))
+            .into())
+    }
+
+    /// What is missing around a request: disk, region, snapshot group and the identity's rights.
+    pub(crate) async fn check_around(
+        &self,
+        head: &Resource,
+        vault: &Vault,
+        spec: &InstanceSpec,
+        before: Option<&Instance>,
+    ) -> Result<()> {
+        let disk = match self.find(&spec.disk.id).await? {
+            Some(found) if found.as_disk().is_some() => found,
+            _ => {
+                let message = format!("The managed disk '{}' does not exist.", spec.disk.id);
+                return Err(Fault::new(FaultKind::DiskNotFound, message).into());
+            }
+        };
+        if super::canonical_location(&disk.location) != super::canonical_location(&head.location) {
+            let message = format!(
+                "The disk is in '{}' and the vault in '{}': they must be in the same region.",
+                disk.location, head.location
+            );
+            return Err(Fault::new(FaultKind::RegionMismatch, message)
+                .advise("Use a vault in the disk's region.")
+                .into());
+        }
+        let group = match (&spec.snapshot_group, before) {
+            (Some(group), _) => group,
+            (None, Some(before)) => &before.snapshot_group,
+            (None, None) => return Err(snapshot_group_missing().into()),
+        };
+        if group.subscription() != spec.disk.id.subscription() {
+            let message = "The snapshot resource group must be in the disk's subscription.";
+            return Err(Fault::new(FaultKind::SnapshotGroupSubscription, message).into());
+        }
+        if self.catalogue.resource(group).await?.is_none() {
+            let message = format!("The snapshot resource group '{group}' does not exist.");
+            return Err(Fault::new(FaultKind::SnapshotGroupNotFound, message)
+                .advise("Create the group and give the vault's identity its role on it.")
+                .into());
+        }
+        self.check_rights(vault, access::backup_needs(&spec.disk.id, group)).await
+    }
+
+    /// Every right that the vault's identity lacks, in one fault.
+    pub(crate) async fn check_rights(&self, vault: &Vault, needs: Vec<Need>) -> Result<()> {
+        let Some(identity) = vault.identity.system else {
+            let message = "The vault has no system-assigned identity.";
+            return Err(Fault::new(FaultKind::VaultIdentityMissing, message)
+                .advise("Give the vault the identity type SystemAssigned, then assign its roles.")
+                .into());
+        };
+        let missing = self.missing(identity, needs).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let message = "Appropriate permissions to perform the operation are missing.";
+        let mut fault = Fault::new(FaultKind::PermissionsMissing, message);
+        fault.details = missing.iter().map(|need| lacking(identity, need)).collect();
+        fault.guidance = fault.details.iter().flat_map(|d| d.guidance.clone()).collect();
+        fault.guidance.dedup();
+        Err(fault.into())
+    }
+}
+
+/// Disks are the one kind of datasource; what a request says of its type must agree.
+fn check_datasource_type(disk: &Datasource) -> Result<()> {
+    let said = [("datasourceType", &disk.datasource_type), ("resourceType", &disk.resource_type)];
+    for (name, said) in said {
+        let Some(other) = said.as_ref().filter(|s| !s.eq_ignore_ascii_case(DATASOURCE)) else {
+            continue;
+        };
+        let message = format!("{name} must be {DATASOURCE}, not '{other}'.");
+        let field = format!("properties.dataSourceInfo.{name}");
+        return Err(Fault::invalid(field, message).into());
+    }
+    Ok(())
+}
+
+fn check_snapshot_group(before: Option<&Instance>, spec: &InstanceSpec) -> Result<()> {
+    let field = "properties.policyInfo.policyParameters.dataStoreParametersList[0].resourceGroupId";
+    match (&spec.snapshot_group, before) {
+        (None, _) => Err(snapshot_group_missing().at(field).into()),
+        (Some(group), _) if group.group_id().is_none_or(|g| g != *group) => {
+            let message = format!("resourceGroupId: '{group}' is not the id of a resource group.");
+            Err(Fault::new(FaultKind::SnapshotGroupInvalid, message).at(field).into())
+        }
+        (Some(group), Some(before)) if *group != before.snapshot_group => {
+            let message = "resourceGroupId: the snapshot resource group cannot change.";
+            Err(Fault::new(FaultKind::SnapshotGroupChanged, message).at(field).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn snapshot_group_missing() -> Fault {
+    let message = "resourceGroupId: the snapshot resource group parameter is not provided.";
+    Fault::new(FaultKind::SnapshotGroupMissing, message)
+        .advise("Send policyParameters.dataStoreParametersList with the snapshot resource group.")
+}
+
+fn lacking(identity: Uuid, need: &Need) -> Fault {
+    let (action, scope) = (need.action, &need.scope);
+    let role = access::built_in().iter().find(|r| r.id == need.role);
+    let role = role.map_or_else(|| need.role.to_string(), |r| r.name.clone());
+    let message = format!(
+        "The client '{identity}' with object id '{identity}' does not have authorization to \
+         perform action '{action}' over scope '{scope}' or the scope is invalid. The role \
+         '{role}' gives it."
+    );
+    Fault::new(FaultKind::PermissionsMissing, message).at(scope.as_str()).advise(format!(
+        "az role assignment create --assignee-object-id {identity} --assignee-principal-type \
+         ServicePrincipal --role '{role}' --scope '{scope}'"
+    ))
+}

@@ -1,0 +1,88 @@
+//! `tresor env`: the environment of a client of the service that runs on a data folder.
+//!
+//! Meant for `eval "$(tresor env --data DIR)"`, so every value is quoted for a POSIX shell.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use zeroize::Zeroizing;
+
+use crate::serve::credentials::{Endpoint, Owner};
+use crate::terminal::say;
+
+/// Prints the `export` lines.
+pub(crate) fn run(data: &Path) -> Result<()> {
+    say(exports(&Owner::read(data)?, &Endpoint::read(data)?)?.trim_end())?;
+    Ok(())
+}
+
+fn exports(owner: &Owner, endpoint: &Endpoint) -> Result<Zeroizing<String>> {
+    let ca_file = endpoint.ca_file.to_string_lossy();
+    let (tenant, client) = (owner.tenant.to_string(), owner.client_id.to_string());
+    let subscription = owner.subscription.to_string();
+    let mut text = Zeroizing::new(String::new());
+    for (name, value) in [
+        ("BASE_URL", endpoint.base_url.as_str()),
+        ("TENANT_ID", &tenant),
+        ("CLIENT_ID", &client),
+        ("CLIENT_SECRET", &owner.client_secret),
+        ("SUBSCRIPTION_ID", &subscription),
+        ("CA_FILE", &ca_file),
+    ] {
+        writeln!(text, "export {name}={}", quoted(value))?;
+    }
+    Ok(text)
+}
+
+/// A POSIX shell word that means exactly `text`: within single quotes only the single quote itself
+/// has a meaning.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_back_what_was_quoted() {
+        for text in ["", "plain", "it's", "$HOME `id` \"x\" \\ ;&|\n!", "''"] {
+            let script = format!("printf %s {}", quoted(text));
+            let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn the_six_variables_reach_the_shell() {
+        let owner = Owner {
+            tenant: Uuid::from_u128(1),
+            subscription: Uuid::from_u128(2),
+            client_id: Uuid::from_u128(3),
+            client_secret: Zeroizing::new("a'b$c".to_owned()),
+        };
+        let endpoint = Endpoint {
+            base_url: "https://localhost:8443".to_owned(),
+            pid: 1,
+            ca_file: "/my data/tls/ca.pem".into(),
+        };
+        let text = exports(&owner, &endpoint).unwrap();
+        let script = format!(
+            "{}\necho \"$BASE_URL|$TENANT_ID|$CLIENT_ID|$CLIENT_SECRET|$SUBSCRIPTION_ID|$CA_FILE\"",
+            *text
+        );
+        let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            "https://localhost:8443|00000000-0000-0000-0000-000000000001|\
+             00000000-0000-0000-0000-000000000003|a'b$c|\
+             00000000-0000-0000-0000-000000000002|/my data/tls/ca.pem\n"
+        );
+        assert_eq!(text.lines().count(), 6);
+    }
+}

@@ -1,0 +1,5 @@
+//! The commands that are not the service itself.
+
+pub(crate) mod config;
+pub(crate) mod env;
+pub(crate) mod store;

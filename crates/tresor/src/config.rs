@@ -1,0 +1,187 @@
+//! Configuration: defaults, then one TOML file, then the environment, then flags; later wins.
+//!
+//! Every setting has exactly one name (`section.key`), one default and one line in [`DOCS`]. A
+//! name that is not in the defaults is refused wherever it comes from: a misspelt setting that is
+//! silently ignored is worse than a service that does not start.
+
+mod docs;
+mod load;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tresor_store::StoreConfig;
+
+pub(crate) use docs::render;
+pub(crate) use load::Sources;
+
+/// Every setting of the service, with its effective value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Config {
+    pub(crate) data: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) base_url: String,
+    pub(crate) locations: Vec<String>,
+    pub(crate) workers: usize,
+    pub(crate) storage: Storage,
+    pub(crate) import: Import,
+    pub(crate) limits: LimitsSection,
+    pub(crate) fidelity: Fidelity,
+    pub(crate) wire: Wire,
+    pub(crate) tls: Tls,
+    pub(crate) log: Log,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) store: StoreConfig,
+}
+
+/// Where the bytes lie.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Storage {
+    pub(crate) volumes: PathBuf,
+    pub(crate) store: PathBuf,
+}
+
+/// Image files on this machine that a disk may be made from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Import {
+    pub(crate) folders: Vec<PathBuf>,
+}
+
+/// Azure's service quotas.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LimitsSection {
+    pub(crate) mode: LimitsMode,
+}
+
+/// Which quotas apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LimitsMode {
+    /// No quotas.
+    #[default]
+    None,
+    /// The quotas of Azure's disk backup.
+    Azure,
+}
+
+/// How closely timing follows Azure's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Fidelity {
+    pub(crate) retry_after: RetryMode,
+}
+
+/// The `Retry-After` that clients are given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RetryMode {
+    /// One second, with polls held open.
+    #[default]
+    Tresor,
+    /// Azure's 10, 15 and 30 seconds.
+    Azure,
+}
+
+/// Bounds of the HTTP interface.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Wire {
+    pub(crate) poll_hold_ms: u64,
+    pub(crate) max_polls: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) max_requests: usize,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) max_target_bytes: usize,
+    pub(crate) request_seconds: u64,
+}
+
+/// Certificates.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tls {
+    pub(crate) names: Vec<String>,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) ca: PathBuf,
+}
+
+/// Logs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    pub(crate) filter: String,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// The value as the configuration writes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+}
+
+/// Stopping.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Shutdown {
+    pub(crate) seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let locations = ["westus", "westus2", "eastus", "eastus2", "westeurope", "northeurope"];
+        Config {
+            data: PathBuf::from("./data"),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            base_url: String::new(),
+            locations: locations.map(str::to_owned).to_vec(),
+            workers: 2,
+            storage: Storage::default(),
+            import: Import::default(),
+            limits: LimitsSection::default(),
+            fidelity: Fidelity::default(),
+            wire: Wire {
+                poll_hold_ms: 1000,
+                max_polls: 256,
+                max_connections: 1024,
+                max_requests: 1024,
+                max_body_bytes: 4 << 20,
+                max_target_bytes: 8 << 10,
+                request_seconds: 60,
+            },
+            tls: Tls::default(),
+            log: Log { format: LogFormat::Text, filter: "info".to_owned() },
+            shutdown: Shutdown { seconds: 10 },
+            store: StoreConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The folder of the volumes of our own disks.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.folder_or(&self.storage.volumes, "volumes")
+    }
+
+    /// The folder of the operational store.
+    pub(crate) fn store_folder(&self) -> PathBuf {
+        self.folder_or(&self.storage.store, "store")
+    }
+
+    fn folder_or(&self, set: &std::path::Path, name: &str) -> PathBuf {
+        if set.as_os_str().is_empty() { self.data.join(name) } else { set.to_path_buf() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

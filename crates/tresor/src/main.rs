@@ -1,0 +1,151 @@
+//! Tresor: a disk-backup service that speaks the Azure Data Protection REST API.
+//!
+//! The binary wires configuration, the domain and the wire together and decides nothing about
+//! backups itself. Exit codes: 0 done, 1 failed, 2 called wrongly.
+
+mod cmd;
+mod config;
+mod demo;
+mod durable;
+mod logging;
+mod serve;
+mod terminal;
+mod usage;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use config::{Config, LogFormat, Sources};
+
+/// Disk backup that you run yourself and that speaks the Azure Data Protection REST API: vaults,
+/// policies, backup instances, recovery points, restores and jobs, for the Azure SDKs and az as
+/// they are.
+#[derive(Parser)]
+#[command(name = "tresor", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Start here:\n  \
+    tresor demo                      the whole journey on a real disk image, then stays up\n  \
+    tresor serve --data DIR          the service\n  \
+    eval \"$(tresor env --data DIR)\"  its address and the owner's credentials for clients\n\n\
+    Exit codes: 0 done, 1 failed, 2 called wrongly.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service until SIGTERM or SIGINT
+    Serve(ServeArgs),
+    /// Protect and restore a disk image through the REST API, then leave the service up
+    Demo(demo::DemoArgs),
+    /// Print every effective setting as TOML, with what it means
+    Config(ServeArgs),
+    /// Print export lines (BASE_URL, TENANT_ID, CLIENT_ID, ...) for a running service
+    Env(EnvArgs),
+    /// Work on a store of recovery points directly, without a service
+    Store(cmd::store::StoreArgs),
+}
+
+/// Settings that have a flag; all others come from the file and the environment.
+#[derive(Args)]
+struct ServeArgs {
+    /// TOML file with settings; `tresor config` prints one with every default.
+    /// The environment wins over it: TRESOR_LISTEN, TRESOR_TLS__NAMES, ...
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of everything the service keeps [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address and port; port 0 takes a free one [default: 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Shape of the log lines on standard error [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+impl ServeArgs {
+    fn settings(self) -> Result<Config> {
+        let mut flags = Vec::new();
+        if let Some(data) = self.data {
+            let text = data.into_os_string().into_string();
+            let text = text.map_err(|_| usage::Usage::error("--data is no Unicode text"))?;
+            flags.push(("data", text));
+        }
+        if let Some(listen) = self.listen {
+            flags.push(("listen", listen.to_string()));
+        }
+        if let Some(format) = self.log_format {
+            flags.push(("log.format", format.name().to_owned()));
+        }
+        Sources { file: self.config, environment: Sources::process_environment(), flags }.load()
+    }
+}
+
+#[derive(Args)]
+struct EnvArgs {
+    /// The service's data folder
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    data: PathBuf,
+}
+
+fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::note(format_args!("error: {error:#}"));
+            usage::exit_code(&error)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        Command::Serve(args) => {
+            let settings = args.settings()?;
+            logging::start(&settings.log)?;
+            serve::run(&settings)
+        }
+        Command::Demo(args) => demo::run(&args),
+        Command::Config(args) => cmd::config::run(&args.settings()?),
+        Command::Env(args) => cmd::env::run(&args.data),
+        Command::Store(args) => cmd::store::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_settings() {
+        let cli = Cli::try_parse_from([
+            "tresor",
+            "serve",
+            "--data",
+            "/d",
+            "--listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ]);
+        let Command::Serve(args) = cli.unwrap().command else { panic!("not serve") };
+        let settings = args.settings().unwrap();
+        assert_eq!(settings.data, PathBuf::from("/d"));
+        assert_eq!(settings.listen.port(), 0);
+        assert_eq!(settings.log.format, LogFormat::Json);
+    }
+}

@@ -1,0 +1,348 @@
+//! The service: opened, met over HTTPS, stopped in order.
+//!
+//! Order of a start: the data folder is taken (one owner), the owner's credentials are on disk,
+//! the certificate is ready, the listener is bound, the address is published. Order of a stop: the
+//! address is withdrawn, running requests end within a bounded time, jobs come to rest. What a
+//! kill interrupts anywhere in between, the next start goes on with.
+
+pub(crate) mod certificate;
+mod connection;
+pub(crate) mod credentials;
+mod health;
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tresor_arm::{RetryAfter, WireSettings};
+use tresor_core::limits::Limits;
+use tresor_core::service::{FirstStart, Service, Settings};
+use tresor_store::env::Env;
+
+use crate::config::{Config, LimitsMode, RetryMode};
+use crate::terminal::say;
+use certificate::Identity;
+use credentials::{Endpoint, Owner};
+
+/// A service that listens.
+pub(crate) struct Running {
+    service: Arc<Service>,
+    handle: Handle<SocketAddr>,
+    server: JoinHandle<std::io::Result<()>>,
+    data: PathBuf,
+    patience: Duration,
+    /// Where clients reach it.
+    pub(crate) base_url: String,
+    /// What they must trust.
+    pub(crate) ca_file: PathBuf,
+    /// The files that this start made because it was the first.
+    pub(crate) first: Option<FirstFiles>,
+}
+
+/// Files of a first start.
+pub(crate) struct FirstFiles {
+    pub(crate) owner: PathBuf,
+    pub(crate) recovery_key: PathBuf,
+}
+
+/// `tresor serve`: runs until SIGTERM or SIGINT.
+pub(crate) fn run(config: &Config) -> Result<()> {
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
+        // Listened to before anything is begun, so that no early signal is lost.
+        let mut stop = Stop::new()?;
+        let mut running = start(config, &Env::system()).await?;
+        if let Some(first) = &running.first {
+            announce(first, &config.data)?;
+        }
+        say(format_args!("listening on {}", running.base_url))?;
+        let ended = tokio::select! {
+            () = stop.requested() => Ok(()),
+            ended = &mut running.server => Err(ended),
+        };
+        match ended {
+            Ok(()) => {
+                tracing::info!("stopping");
+                tokio::select! {
+                    stopped = running.stop() => stopped,
+                    () = stop.requested() => Err(anyhow!("stopped at once by a second signal")),
+                }
+            }
+            Err(ended) => {
+                running.abandon().await;
+                ended??;
+                Err(anyhow!("the listener ended by itself"))
+            }
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(config.shutdown.seconds));
+    served
+}
+
+/// The runtime that everything asynchronous runs on.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.context("the runtime could not be started")
+}
+
+/// Opens the service and listens.
+pub(crate) async fn start(config: &Config, env: &Env) -> Result<Running> {
+    crate::durable::folder(&config.data)?;
+    let opened = Service::open(&config.data, settings(config), env.clone()).await;
+    let (service, first) = opened.map_err(told).with_context(|| {
+        format!(
+            "the data folder {} could not be opened{}",
+            config.data.display(),
+            owner_hint(&config.data)
+        )
+    })?;
+    match listen(config, env, &service, first).await {
+        Ok(running) => {
+            service.start().await;
+            Ok(running)
+        }
+        Err(error) => {
+            service.stop().await;
+            Err(error)
+        }
+    }
+}
+
+/// An error of the domain in words: what happened, why, and what to do next.
+fn told(error: tresor_core::error::Error) -> anyhow::Error {
+    let causes: Vec<String> = anyhow::Chain::new(&error).map(ToString::to_string).collect();
+    let mut text = causes.join(": ");
+    for advice in &error.fault.guidance {
+        text.push(' ');
+        text.push_str(advice);
+    }
+    anyhow!(text)
+}
+
+/// Who has the folder, if anybody: `endpoint.json` is there while a service listens.
+fn owner_hint(data: &Path) -> String {
+    match Endpoint::read(data) {
+        Ok(endpoint) => {
+            format!(" (process {} listens on {} with it)", endpoint.pid, endpoint.base_url)
+        }
+        Err(_) => String::new(),
+    }
+}
+
+async fn listen(
+    config: &Config,
+    env: &Env,
+    service: &Arc<Service>,
+    first: Option<FirstStart>,
+) -> Result<Running> {
+    // Left behind by a killed owner of this folder; whoever waits for the file must not read it.
+    Endpoint::withdraw(&config.data)?;
+    let first = match first {
+        Some(first) => {
+            let files = keep(&first, &config.data)?;
+            // Only now: a start that was killed before this makes new secrets the next time.
+            service.confirm_first_start().await.map_err(told)?;
+            Some(files)
+        }
+        None => None,
+    };
+    if !Owner::is_kept(&config.data) {
+        tracing::warn!("owner.json is not there: `tresor env` cannot print credentials");
+    }
+    let tls = config.data.join("tls");
+    let Identity { tls, ca_file } = certificate::ready(&tls, &config.tls, env.real())?;
+    let listener = bind(config.listen)?;
+    let base_url = base_url(config, listener.local_addr()?);
+    let api = api(service, config).await?;
+    let router = health::beside(api, service.clone());
+    let handle = Handle::new();
+    let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?;
+    let server = connection::bounded(server, config.wire.max_connections).handle(handle.clone());
+    let server = tokio::spawn(server.serve(router.into_make_service()));
+    let Some(_) = handle.listening().await else {
+        return Err(anyhow!("cannot listen on {}", config.listen));
+    };
+    Endpoint { base_url: base_url.clone(), pid: std::process::id(), ca_file: ca_file.clone() }
+        .publish(&config.data)?;
+    tracing::info!(%base_url, data = %config.data.display(), "listening");
+    Ok(Running {
+        service: service.clone(),
+        handle,
+        server,
+        data: config.data.clone(),
+        patience: Duration::from_secs(config.shutdown.seconds),
+        base_url,
+        ca_file,
+        first,
+    })
+}
+
+/// The API; made on a thread that may block, because it reads or makes its keys.
+async fn api(service: &Arc<Service>, config: &Config) -> Result<axum::Router> {
+    let (service, settings) = (service.clone(), wire_settings(config));
+    let made = tokio::task::spawn_blocking(move || tresor_arm::app(service, settings));
+    made.await?.map_err(told)
+}
+
+/// Writes what only a first start knows.
+fn keep(first: &FirstStart, data: &Path) -> Result<FirstFiles> {
+    let owner = Owner {
+        tenant: first.tenant,
+        subscription: first.subscription,
+        client_id: first.client_id,
+        client_secret: first.client_secret.clone(),
+    };
+    let recovery_key = credentials::keep_recovery_key(data, &first.recovery_key.to_string())?;
+    Ok(FirstFiles { owner: owner.keep(data)?, recovery_key })
+}
+
+fn announce(first: &FirstFiles, data: &Path) -> Result<()> {
+    say(format_args!(
+        "First start. Two files were made that only you can read:\n  \
+         {}  the owner's credentials; `tresor env --data {}` prints them\n  \
+         {}  the recovery key: it opens the store when every other key is lost.\n  \
+         Keep a copy of the recovery key somewhere else and delete the file here.",
+        first.owner.display(),
+        data.display(),
+        first.recovery_key.display()
+    ))?;
+    Ok(())
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address} (see --listen)"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// The address for clients: as configured, or the listener's.
+fn base_url(config: &Config, bound: SocketAddr) -> String {
+    if !config.base_url.is_empty() {
+        return config.base_url.clone();
+    }
+    let port = bound.port();
+    match bound.ip() {
+        // By name: the certificate carries it, and so do the examples of every client.
+        ip if ip.is_loopback() || ip.is_unspecified() => format!("https://localhost:{port}"),
+        IpAddr::V4(ip) => format!("https://{ip}:{port}"),
+        IpAddr::V6(ip) => format!("https://[{ip}]:{port}"),
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        pool: config.volumes(),
+        store: config.store_folder(),
+        import: config.import.folders.clone(),
+        limits: match config.limits.mode {
+            LimitsMode::None => Limits::None,
+            LimitsMode::Azure => Limits::Azure,
+        },
+        workers: config.workers,
+        locations: config.locations.clone(),
+        store_config: config.store.clone(),
+    }
+}
+
+fn wire_settings(config: &Config) -> WireSettings {
+    WireSettings {
+        base_url: (!config.base_url.is_empty()).then(|| config.base_url.clone()),
+        retry_after: match config.fidelity.retry_after {
+            RetryMode::Tresor => RetryAfter::Tresor,
+            RetryMode::Azure => RetryAfter::Azure,
+        },
+        poll_hold: Duration::from_millis(config.wire.poll_hold_ms),
+        max_polls: config.wire.max_polls,
+        max_body: config.wire.max_body_bytes,
+        max_target: config.wire.max_target_bytes,
+        max_requests: config.wire.max_requests,
+        request_timeout: Duration::from_secs(config.wire.request_seconds),
+    }
+}
+
+impl Running {
+    /// Stops in order; every wait is bounded.
+    pub(crate) async fn stop(self) -> Result<()> {
+        Endpoint::withdraw(&self.data)?;
+        self.handle.graceful_shutdown(Some(self.patience));
+        let ended = self.server.await;
+        let rested = tokio::time::timeout(self.patience, self.service.stop()).await;
+        ended??;
+        if rested.is_err() {
+            bail!("jobs did not come to rest in time; the next start goes on with them");
+        }
+        Ok(())
+    }
+
+    /// The listener has failed: let the rest come to an end, within the same bound.
+    async fn abandon(&self) {
+        if let Err(error) = Endpoint::withdraw(&self.data) {
+            tracing::warn!("{error:#}");
+        }
+        if tokio::time::timeout(self.patience, self.service.stop()).await.is_err() {
+            tracing::warn!("jobs did not come to rest in time");
+        }
+    }
+}
+
+/// The signals that ask for a stop.
+pub(crate) struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// Listens from now on.
+    pub(crate) fn new() -> Result<Stop> {
+        let listen = || -> std::io::Result<Stop> {
+            Ok(Stop {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+            })
+        };
+        listen().context("signals cannot be received")
+    }
+
+    /// Resolves when a stop is asked for.
+    pub(crate) async fn requested(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_given_an_address_that_the_certificate_carries() {
+        let url = |text: &str| base_url(&Config::default(), text.parse().unwrap());
+        assert_eq!(url("127.0.0.1:8443"), "https://localhost:8443");
+        assert_eq!(url("0.0.0.0:1"), "https://localhost:1");
+        assert_eq!(url("[::1]:2"), "https://localhost:2");
+        assert_eq!(url("10.0.0.7:3"), "https://10.0.0.7:3");
+        assert_eq!(url("[fd00::1]:4"), "https://[fd00::1]:4");
+        let config = Config { base_url: "https://b.example".to_owned(), ..Config::default() };
+        assert_eq!(base_url(&config, "127.0.0.1:5".parse().unwrap()), "https://b.example");
+    }
+
+    #[test]
+    fn a_hint_names_the_process_that_owns_the_folder() {
+        let data = tempfile::tempdir().unwrap();
+        assert_eq!(owner_hint(data.path()), "");
+        let ca_file = PathBuf::from("/d/ca.pem");
+        let endpoint = Endpoint { base_url: "https://localhost:9".to_owned(), pid: 42, ca_file };
+        endpoint.publish(data.path()).unwrap();
+        let hint = owner_hint(data.path());
+        assert!(hint.contains("process 42") && hint.contains("localhost:9"), "{hint}");
+    }
+}

@@ -1,0 +1,120 @@
+//! What the user reads: results on standard output, progress on standard error.
+//!
+//! Results can be piped, so nothing else is ever written to standard output (logs and progress go
+//! to standard error). Progress is a moving bar on a terminal and plain lines everywhere else.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Writes one line to standard output and hands it on at once, so that a reader of a pipe that
+/// waits for the line gets it.
+pub(crate) fn say(line: impl Display) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+/// Writes one line to standard error; a closed standard error is no reason to stop.
+pub(crate) fn note(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// One piece of work that the user watches.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    plain: bool,
+}
+
+impl Progress {
+    /// Work of `total` bytes.
+    pub(crate) fn bytes(title: &str, total: u64) -> Progress {
+        let shape =
+            "{msg:<28} {bar:30} {bytes:>10} / {total_bytes:<10} {bytes_per_sec:>12} {eta:>4}";
+        Progress::shaped(title, total, shape)
+    }
+
+    /// Work whose progress is a percentage.
+    pub(crate) fn percent(title: &str) -> Progress {
+        Progress::shaped(title, 100, "{msg:<28} {bar:30} {pos:>3} % {elapsed:>4} {prefix}")
+    }
+
+    fn shaped(title: &str, total: u64, shape: &str) -> Progress {
+        let plain = !io::stderr().is_terminal();
+        if plain {
+            note(format_args!("{title} ..."));
+        }
+        let target =
+            if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let style =
+            ProgressStyle::with_template(shape).unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style.progress_chars("=> "));
+        bar.set_message(title.to_owned());
+        Progress { bar, plain }
+    }
+
+    /// How much the work is.
+    pub(crate) fn expect(&self, total: u64) {
+        self.bar.set_length(total);
+    }
+
+    /// More of the work is done.
+    pub(crate) fn add(&self, amount: u64) {
+        self.bar.inc(amount);
+    }
+
+    /// The work stands at `position`.
+    pub(crate) fn at(&self, position: u64) {
+        self.bar.set_position(position);
+    }
+
+    /// How it goes, in words beside the bar.
+    pub(crate) fn tell(&self, words: String) {
+        self.bar.set_prefix(words);
+    }
+
+    /// The work is done; `result` stays on the screen.
+    pub(crate) fn done(self, result: impl Display) {
+        if self.plain {
+            note(format_args!("    {result}"));
+        } else {
+            let title = self.bar.message();
+            self.bar.finish_and_clear();
+            note(format_args!("{title:<28} {result}"));
+        }
+    }
+}
+
+/// A number of bytes for people: binary units, one decimal.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut name = "KiB";
+    for unit in UNITS.into_iter().skip(1) {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        name = unit;
+    }
+    format!("{value:.1} {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(1024), "1.0 KiB");
+        assert_eq!(size(512 << 20), "512.0 MiB");
+        assert_eq!(size(u64::MAX), "16384.0 PiB");
+    }
+}
