@@ -28,8 +28,11 @@ impl Folder {
     pub(crate) fn own(path: &Path) -> Result<Self> {
         let durable = Durable::new(Arc::new(Disk));
         let fail = |cause: std::io::Error| Error::internal("opening the data folder", cause);
+        let is_new = !path.try_exists().map_err(fail)?;
         durable.make_dir(path).map_err(fail)?;
-        private(path).map_err(fail)?;
+        if is_new {
+            private(path).map_err(fail)?;
+        }
         durable.make_dir(&path.join("keys")).map_err(fail)?;
         private(&path.join("keys")).map_err(fail)?;
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -45,6 +48,12 @@ impl Folder {
             .into()),
             Err(e) => Err(fail(e.into())),
         }
+    }
+
+    /// Leaves a file of the folder to its owner alone.
+    pub(crate) fn keep_private(&self, name: &str) -> Result<()> {
+        let fail = |cause: std::io::Error| Error::internal("closing a file to others", cause);
+        private(&self.path.join(name)).map_err(fail)
     }
 
     /// A path inside the folder.

@@ -128,6 +128,7 @@ impl Service {
         let catalogue = SqliteCatalogue::open(&folder.join("catalogue.db"))
             .await
             .map_err(|e| Error::internal("opening the catalogue", e))?;
+        folder.keep_private("catalogue.db")?;
         let catalogue: Arc<dyn Catalogue> = Arc::new(catalogue);
         let opened = first::open(&folder, &settings, &env, &*catalogue).await?;
         catalogue.void_leases().await?;

@@ -206,7 +206,8 @@ impl Task {
             return;
         }
         let fault = crate::service::log(error);
-        tracing::warn!(work = %self.work.id, job = ?self.work.job, message = fault.message, "work failed");
+        let (work, job) = (self.work.id, self.work.job.map(tracing::field::display));
+        tracing::warn!(%work, job, reason = fault.message, "work failed");
         let settled = match self.work.kind.clone() {
             WorkKind::Backup { instance, point, .. } => {
                 backup::fail(self, &instance, &point, &fault).await

@@ -8,6 +8,7 @@ use super::Task;
 use super::meter::Meter;
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{Disk, Transfer};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -106,7 +107,7 @@ impl Taker {
             return Ok(Taken { record, transfer: None, old_base: None });
         }
         let view = freeze(&self.volume, &self.meter)?;
-        let time = self.env.domain();
+        let time = ticked(self.env.domain());
         let base = self.volume.base();
         let old_base = base.as_ref().and_then(base_key);
         self.meter.expect(view.size());
@@ -152,7 +153,7 @@ impl Taker {
         view: &View,
         base: Option<&[u8; 32]>,
         facts: BTreeMap<String, String>,
-        time: jiff::Timestamp,
+        time: Timestamp,
     ) -> Result<(PointRecord, Transfer)> {
         super::reach(self.steps.ingest, self.work, self.job);
         let has_parent = ingest.parent().is_some();
@@ -187,6 +188,13 @@ impl Taker {
         super::reach(self.steps.commit, self.work, self.job);
         Ok((ingest.commit(facts, time)?.record, transfer))
     }
+}
+
+/// A time as clients see it, in whole units of 100 ns: a filter that names a point's own time must
+/// find it.
+fn ticked(time: Timestamp) -> Timestamp {
+    let nanoseconds = time.as_nanosecond();
+    Timestamp::from_nanosecond(nanoseconds - nanoseconds.rem_euclid(100)).unwrap_or(time)
 }
 
 /// A consistent view; waits while another one is open.

@@ -1,0 +1,118 @@
+//! Roles over HTTP: given, seen, taken back, and effective at once.
+
+use crate::site::Site;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
+const NAME: &str = "11111111-0000-0000-0000-000000000001";
+const OTHER: &str = "11111111-0000-0000-0000-000000000002";
+
+fn assignment(site: &Site, role: &str, principal: &str) -> Value {
+    let role = site.below(&format!("/providers/Microsoft.Authorization/roleDefinitions/{role}"));
+    json!({"properties": {
+        "roleDefinitionId": role,
+        "principalId": principal,
+        "principalType": "serviceprincipal",
+    }})
+}
+
+#[tokio::test]
+async fn a_role_works_at_once_and_below_its_scope() {
+    let site = Site::new().await;
+    let group = site.group("Rg").await;
+    let stranger = site.stranger().await;
+    let (token, id) = (site.token_of(&stranger), stranger.object_id.to_string());
+    let see = async || site.ask_as(&token, Method::GET, &group, None).await.status;
+    assert_eq!(see().await, StatusCode::FORBIDDEN);
+
+    let at = format!("{group}/providers/Microsoft.Authorization/roleAssignments");
+    let put = async |name: &str, body: Value| {
+        site.ask(Method::PUT, &format!("{at}/{name}"), Some(body)).await
+    };
+    let made = put(NAME, assignment(&site, READER, &id)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    assert_eq!(made.body["properties"]["scope"], group);
+    assert_eq!(made.body["properties"]["principalType"], "ServicePrincipal");
+    assert_eq!(made.body["name"], NAME);
+    assert_eq!(see().await, StatusCode::OK);
+    let again = put(NAME, assignment(&site, READER, &id)).await;
+    assert_eq!(again.status, StatusCode::OK);
+    let twice = put(OTHER, assignment(&site, READER, &id)).await;
+    assert_eq!((twice.status.as_u16(), twice.code()), (409, "RoleAssignmentExists"));
+
+    let list = async |query: &str| {
+        let found = site.ask(Method::GET, &format!("{at}?$filter={query}"), None).await;
+        found.body["value"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(list("atScope()").await, 2);
+    assert_eq!(list(&format!("principalId%20eq%20'{id}'")).await, 1);
+    assert_eq!(list("").await, 2);
+
+    let one = format!("{at}/{NAME}");
+    assert_eq!(site.ask(Method::DELETE, &one, None).await.status, StatusCode::OK);
+    assert_eq!(see().await, StatusCode::FORBIDDEN);
+    assert_eq!(site.ask(Method::DELETE, &one, None).await.status, StatusCode::NO_CONTENT);
+    let absent = site.ask(Method::GET, &one, None).await;
+    assert_eq!((absent.status.as_u16(), absent.code()), (404, "RoleAssignmentNotFound"));
+}
+
+#[tokio::test]
+async fn wrong_assignments_are_refused() {
+    let site = Site::new().await;
+    let group = site.group("rg").await;
+    let id = site.stranger().await.object_id.to_string();
+    let at = |scope: &str, name: &str| {
+        format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}")
+    };
+    let good = assignment(&site, READER, &id);
+    let absent = site.below("/resourceGroups/absent");
+    let mut person = good.clone();
+    person["properties"]["principalType"] = "Robot".into();
+    let mut condition = good.clone();
+    condition["properties"]["condition"] = "x".into();
+    let cases = [
+        (at(&group, "me"), good.clone(), 400, "InvalidRoleAssignmentId"),
+        (at(&absent, NAME), good, 404, "ResourceGroupNotFound"),
+        (at(&group, NAME), json!({}), 400, "InvalidParameter"),
+        (at(&group, NAME), person, 400, "InvalidParameter"),
+        (at(&group, NAME), condition, 400, "InvalidParameter"),
+        (at(&group, NAME), assignment(&site, READER, "me"), 400, "InvalidParameter"),
+        (at(&group, NAME), assignment(&site, NAME, &id), 404, "RoleDefinitionDoesNotExist"),
+    ];
+    for (path, body, status, code) in cases {
+        let answer = site.ask(Method::PUT, &path, Some(body)).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{path} {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn roles_are_found_by_name_and_made() {
+    let site = Site::new().await;
+    let at = site.below("/providers/Microsoft.Authorization/roleDefinitions");
+    let query = format!("{at}?$filter=roleName%20eq%20'Disk%20Backup%20Reader'");
+    let found = site.ask(Method::GET, &query, None).await;
+    assert_eq!(found.body["value"].as_array().unwrap().len(), 1);
+    assert_eq!(found.body["value"][0]["name"], "3e5e47e6-65f7-47ef-90b5-e5dd4d455f24");
+    assert_eq!(found.body["value"][0]["properties"]["type"], "BuiltInRole");
+
+    let one = format!("{at}/{NAME}");
+    let body = json!({"properties": {
+        "roleName": "Snapshot Looker",
+        "description": "looks",
+        "permissions": [{"actions": ["Microsoft.Compute/snapshots/read"], "notActions": []}],
+        "assignableScopes": [site.below("")],
+    }});
+    let made = site.ask(Method::PUT, &one, Some(body)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    assert_eq!(made.body["properties"]["type"], "CustomRole");
+    let same = site.ask(Method::GET, &one, None).await;
+    assert_eq!(same.body, made.body);
+    let query = format!("{at}?$filter=type%20eq%20'CustomRole'");
+    let custom = site.ask(Method::GET, &query, None).await;
+    assert_eq!(custom.body["value"].as_array().unwrap().len(), 1);
+    assert_eq!(site.ask(Method::DELETE, &one, None).await.status, StatusCode::OK);
+    assert_eq!(site.ask(Method::DELETE, &one, None).await.status, StatusCode::NO_CONTENT);
+    let built_in = format!("{at}/{READER}");
+    assert_eq!(site.ask(Method::DELETE, &built_in, None).await.status, StatusCode::BAD_REQUEST);
+}

@@ -1,0 +1,180 @@
+//! Writing a blob: pages, and the Put Blob with which some clients begin an upload.
+
+use super::fault::BlobFault;
+use super::{Call, PAGE, PART, blocking, condition, digest, footer, head, range};
+use crate::App;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderName, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use std::ops::Range;
+use tresor_core::model::Access;
+
+/// Headers that would change what a write means and that are not honoured here.
+const REFUSED: [&str; 3] = ["x-ms-copy-source", "x-ms-structured-body", "x-ms-encryption-key"];
+const CRC64: &str = "x-ms-content-crc64";
+
+/// PUT with `comp=page`.
+pub(super) async fn page(app: &App, call: Call, body: Body) -> Result<Response<Body>, BlobFault> {
+    allowed(&call)?;
+    let length = call.length();
+    let asked = range::of(&call.head.headers)?.ok_or_else(|| BlobFault::missing("x-ms-range"))?;
+    let pages = asked.pages(length)?;
+    let write = call.header("x-ms-page-write").unwrap_or_default().to_ascii_lowercase();
+    let digest = match write.as_str() {
+        "update" => Some(update(app, &call, pages, body).await?),
+        "clear" => {
+            clear(&call, pages).await?;
+            None
+        }
+        "" => return Err(BlobFault::missing("x-ms-page-write")),
+        _ => return Err(BlobFault::header("x-ms-page-write", "use update or clear.")),
+    };
+    Ok(written(&call, digest))
+}
+
+/// PUT of the blob itself: the disk as it is, made all zeros.
+pub(super) async fn whole(call: Call) -> Result<Response<Body>, BlobFault> {
+    allowed(&call)?;
+    let kind = call.header("x-ms-blob-type").ok_or_else(|| BlobFault::missing("x-ms-blob-type"))?;
+    if !kind.eq_ignore_ascii_case("PageBlob") {
+        return Err(BlobFault::header("x-ms-blob-type", "a managed disk is a PageBlob."));
+    }
+    let name = "x-ms-blob-content-length";
+    let sent = call.header(name).ok_or_else(|| BlobFault::missing(name))?;
+    if sent.trim().parse() != Ok(call.length()) {
+        let why = format!("the disk and its VHD footer have {} bytes.", call.length());
+        return Err(BlobFault::header(name, &why));
+    }
+    if content_length(&call)? != 0 {
+        return Err(BlobFault::header("Content-Length", "Put Blob of pages has no body."));
+    }
+    let blob = call.blob.clone();
+    blocking(move || blob.clear(0..blob.size())).await?;
+    Ok(written(&call, None))
+}
+
+/// Refuses a request that may not write, or that asks for what is not done here.
+fn allowed(call: &Call) -> Result<(), BlobFault> {
+    if call.blob.grant.access != Access::Write {
+        return Err(BlobFault::mismatch());
+    }
+    let headers = &call.head.headers;
+    if let Some(name) = REFUSED.iter().chain([&CRC64]).find(|name| headers.contains_key(**name)) {
+        return Err(BlobFault::unsupported(name));
+    }
+    sequence(call)?;
+    condition::check(headers, &call.blob.etag(), call.blob.last_modified(), false)
+}
+
+/// A header about the sequence number, and whether 0 meets its value.
+type SequenceRule = (&'static str, fn(u64) -> bool);
+
+/// The sequence number of a managed disk is always 0.
+fn sequence(call: &Call) -> Result<(), BlobFault> {
+    let holds: [SequenceRule; 3] = [
+        ("x-ms-if-sequence-number-le", |_| true),
+        ("x-ms-if-sequence-number-lt", |limit| limit > 0),
+        ("x-ms-if-sequence-number-eq", |limit| limit == 0),
+    ];
+    for (name, holds) in holds {
+        let Some(text) = call.header(name) else {
+            continue;
+        };
+        let limit = text.trim().parse();
+        let limit = limit.map_err(|_| BlobFault::header(name, "use a whole number."))?;
+        if !holds(limit) {
+            let code = "SequenceNumberConditionNotMet";
+            let message = format!("The condition specified using {name} is not met.");
+            return Err(BlobFault::new(StatusCode::PRECONDITION_FAILED, code, message));
+        }
+    }
+    Ok(())
+}
+
+fn content_length(call: &Call) -> Result<u64, BlobFault> {
+    let Some(text) = call.header("content-length") else {
+        return Ok(0);
+    };
+    text.trim().parse().map_err(|_| BlobFault::header("Content-Length", "use a whole number."))
+}
+
+/// Writes pages; the digest of what was written.
+async fn update(
+    app: &App,
+    call: &Call,
+    pages: Range<u64>,
+    body: Body,
+) -> Result<String, BlobFault> {
+    let count = pages.end - pages.start;
+    if count > PART {
+        let message = format!("One Put Page can carry at most {PART} bytes, not {count}.");
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        return Err(BlobFault::new(status, "RequestBodyTooLarge", message));
+    }
+    let fits = |found: u64| {
+        let why = format!("the range has {count} bytes and the body {found}.");
+        if found == count { Ok(()) } else { Err(BlobFault::header("Content-Length", &why)) }
+    };
+    if call.head.headers.contains_key(header::CONTENT_LENGTH) {
+        fits(content_length(call)?)?;
+    }
+    let bytes = receive(app, body).await?;
+    fits(bytes.len() as u64)?;
+    let digest = digest::md5(&bytes);
+    if call.header("content-md5").is_some_and(|sent| sent.trim() != digest) {
+        let message = "The Content-MD5 sent is not that of the bytes received.";
+        return Err(BlobFault::new(StatusCode::BAD_REQUEST, "Md5Mismatch", message));
+    }
+    let size = call.blob.size();
+    let on_disk = usize::try_from(size.saturating_sub(pages.start)).unwrap_or(usize::MAX);
+    let (disk, behind) = bytes.split_at(on_disk.min(bytes.len()));
+    if !behind.is_empty()
+        && let Some(problem) = footer::problem(behind, size)
+    {
+        let message = format!("The last page must be the VHD footer of this disk, but {problem}.");
+        return Err(BlobFault::new(StatusCode::BAD_REQUEST, "InvalidInput", message));
+    }
+    if !disk.is_empty() {
+        let (blob, disk) = (call.blob.clone(), bytes.slice(..disk.len()));
+        blocking(move || blob.write(pages.start, &disk)).await?;
+    }
+    Ok(digest)
+}
+
+async fn receive(app: &App, body: Body) -> Result<Bytes, BlobFault> {
+    let limit = usize::try_from(PART).unwrap_or(usize::MAX);
+    let read = Limited::new(body, limit).collect();
+    let fail = |why: &str| BlobFault::new(StatusCode::BAD_REQUEST, "IncompleteBody", why);
+    match tokio::time::timeout(app.wire.request_timeout, read).await {
+        Ok(Ok(read)) => Ok(read.to_bytes()),
+        Ok(Err(_)) => Err(fail("The body ended early or is longer than a Put Page may be.")),
+        Err(_) => Err(fail("The body did not arrive in time.")),
+    }
+}
+
+async fn clear(call: &Call, pages: Range<u64>) -> Result<(), BlobFault> {
+    if content_length(call)? != 0 {
+        return Err(BlobFault::header("Content-Length", "clearing pages has no body."));
+    }
+    if pages.end > call.blob.size() {
+        return Err(BlobFault::bad_pages(format!(
+            "The last {PAGE} bytes are the VHD footer of the disk and cannot be cleared."
+        )));
+    }
+    let blob = call.blob.clone();
+    blocking(move || blob.clear(pages)).await
+}
+
+fn written(call: &Call, digest: Option<String>) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::CREATED;
+    let headers = response.headers_mut();
+    head::validators(headers, &call.blob);
+    let encrypted = HeaderName::from_static("x-ms-request-server-encrypted");
+    head::set(headers, encrypted, "true");
+    if let Some(digest) = digest {
+        head::set(headers, HeaderName::from_static("content-md5"), &digest);
+    }
+    response
+}

@@ -1,0 +1,121 @@
+//! Backup vaults.
+
+use super::{group_path, list, route, subscription_path, vault_of, vault_path};
+use crate::table::{Route, handler};
+use crate::types::name::{self, Named};
+use crate::types::time::instant;
+use crate::types::vault;
+use crate::wire::error::ArmError;
+use crate::wire::operation::{StatusScope, accept, begin};
+use crate::wire::reply::Reply;
+use crate::wire::request::Request;
+use http::{HeaderName, Method, StatusCode};
+use serde_json::{Value, json};
+use tresor_core::error::{Fault, FaultKind};
+use tresor_core::model::Resource;
+
+const KIND: &str = "microsoft.dataprotection/backupvaults";
+/// From here on a vault's soft delete cannot be anything but AlwaysOn.
+const ALWAYS_ON_SINCE: &str = "2025-09-01";
+/// From here on the deletion of a vault is followed like other operations.
+const DELETE_FOLLOWED_SINCE: &str = "2022-12-01";
+const RETRY_AFTER: u32 = 10;
+const SYSTEM_DATA: HeaderName = HeaderName::from_static("x-ms-arm-resource-system-data");
+
+pub(super) fn routes() -> Vec<Route> {
+    let read = "Microsoft.DataProtection/backupVaults/read";
+    let write = "Microsoft.DataProtection/backupVaults/write";
+    let remove = "Microsoft.DataProtection/backupVaults/delete";
+    let subscription = subscription_path!("/backupVaults");
+    let group = group_path!("/backupVaults");
+    let one = vault_path!("");
+    vec![
+        route(
+            Method::GET,
+            subscription,
+            read,
+            handler!(list_all),
+            "BackupVaults_GetInSubscription",
+        ),
+        route(Method::GET, group, read, handler!(list_all), "BackupVaults_GetInResourceGroup"),
+        route(Method::GET, one, read, handler!(get), "BackupVaults_Get"),
+        route(Method::PUT, one, write, handler!(put), "BackupVaults_CreateOrUpdate"),
+        route(Method::PATCH, one, write, handler!(patch), "BackupVaults_Update"),
+        route(Method::DELETE, one, remove, handler!(delete), "BackupVaults_Delete"),
+    ]
+}
+
+fn shown(request: &Request, resource: &Resource, state: &str) -> Option<Value> {
+    let tenant = request.app.service.tenant();
+    resource.as_vault().map(|model| vault::json(resource, model, tenant, state))
+}
+
+async fn list_all(request: Request) -> Result<Reply, ArmError> {
+    if request.id.group().is_some() {
+        request.app.service.require_group(&request.id).await?;
+    }
+    list(&request, KIND, |resource| shown(&request, resource, "Succeeded")).await
+}
+
+async fn get(request: Request) -> Result<Reply, ArmError> {
+    let found = vault_of(&request).await?;
+    Ok(Reply::ok(shown(&request, &found, "Succeeded").unwrap_or_default()))
+}
+
+async fn put(request: Request) -> Result<Reply, ArmError> {
+    let root = request.root()?;
+    name::check(Named::Vault, request.id.name())?;
+    if request.headers.contains_key("x-ms-deleted-vault-id") {
+        let message = "Tresor does not support undeleting vaults yet.";
+        let fault = Fault::new(FaultKind::Unsupported, message).at("x-ms-deleted-vault-id");
+        return Err(ArmError::from_fault(&fault, request.dialect));
+    }
+    if request.version.at_least(ALWAYS_ON_SINCE)
+        && let Some(state) = vault::weak_soft_delete(root.clone())?
+    {
+        return Err(state.invalid(format!(
+            "from api-version {ALWAYS_ON_SINCE} on it must be AlwaysOn; use an older api-version \
+             for other states."
+        )));
+    }
+    let spec = vault::spec(request.id.clone(), root)?;
+    let outcome = request.app.service.vault_put(&request.caller, spec).await?;
+    let resource = &outcome.resource;
+    let state = if outcome.created { "Provisioning" } else { "Updating" };
+    let reply = Reply::created(shown(&request, resource, state).unwrap_or_default())
+        .header(SYSTEM_DATA, &system_data(resource).to_string());
+    let scope = StatusScope::Vault;
+    let operation = &outcome.operation;
+    Ok(begin(reply, &request, operation, scope, &resource.location, RETRY_AFTER, false))
+}
+
+fn system_data(resource: &Resource) -> Value {
+    json!({
+        "createdBy": resource.created.by,
+        "createdByType": "Application",
+        "createdAt": instant(resource.created.at),
+        "lastModifiedBy": resource.modified.by,
+        "lastModifiedByType": "Application",
+        "lastModifiedAt": instant(resource.modified.at),
+    })
+}
+
+async fn patch(request: Request) -> Result<Reply, ArmError> {
+    let patch = vault::patch(request.root()?)?;
+    let changed = request.app.service.vault_patch(&request.caller, &request.id, patch).await?;
+    Ok(Reply::ok(shown(&request, &changed, "Succeeded").unwrap_or_default()))
+}
+
+async fn delete(request: Request) -> Result<Reply, ArmError> {
+    let service = &request.app.service;
+    let found = service.find(&request.id).await?;
+    let location = found.map(|resource| resource.location).unwrap_or_default();
+    let Some(operation) = service.vault_delete(&request.caller, &request.id).await? else {
+        return Ok(Reply::no_content());
+    };
+    if !request.version.at_least(DELETE_FOLLOWED_SINCE) {
+        return Ok(Reply::empty(StatusCode::OK));
+    }
+    let scope = StatusScope::GroupLocation;
+    Ok(accept(&request, &operation, scope, &location, RETRY_AFTER))
+}

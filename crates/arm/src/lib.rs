@@ -1,0 +1,84 @@
+//! The wire: Azure Resource Manager, tokens, SAS and JSON.
+//!
+//! [`app`] makes the HTTP service. A request passes, in this order: limits, route, token,
+//! api-version, subscription, the caller's right, body, handler. Handlers parse, ask
+//! [`tresor_core::service::Service`] and map what comes back; they decide nothing about backups.
+//!
+//! What must always hold:
+//! - Every operation stands in one table ([`table`]) with the action that it needs.
+//! - A wrong request gets a 4xx that names the field; a 5xx is a fault of ours.
+//! - No secret and no token is logged or kept.
+
+// The golden documents of the tests are long.
+#![cfg_attr(test, recursion_limit = "256")]
+
+mod auth;
+mod authorization;
+mod blob;
+mod compute;
+mod dataprotection;
+mod resources;
+#[cfg(test)]
+mod site;
+mod table;
+mod types;
+mod wire;
+
+pub use wire::settings::{RetryAfter, WireSettings};
+
+use auth::authority::Authority;
+use std::sync::Arc;
+use table::Table;
+use tokio::sync::Semaphore;
+use tresor_core::error::Result;
+use tresor_core::service::Service;
+use wire::paging::Seal;
+use zeroize::Zeroizing;
+
+/// What every request needs.
+pub(crate) struct App {
+    /// The domain.
+    pub(crate) service: Arc<Service>,
+    /// The operator's choices.
+    pub(crate) wire: WireSettings,
+    /// Makes and checks tokens.
+    pub(crate) authority: Authority,
+    /// The operations.
+    pub(crate) table: Table,
+    /// Seals page tokens.
+    pub(crate) seal: Seal,
+    /// The data plane of disks.
+    pub(crate) blob: blob::Plane,
+    /// Polls that may be held at once.
+    pub(crate) polls: Semaphore,
+    /// Requests that may be worked on at once.
+    pub(crate) requests: Arc<Semaphore>,
+}
+
+impl App {
+    /// Loads the keys of the wire, making them at first start; blocking.
+    pub(crate) fn open(service: Arc<Service>, wire: WireSettings) -> Result<Self> {
+        let random = || Zeroizing::new(service.env().bytes::<32>().to_vec());
+        let seal = Seal::new(&service.key_file("page.key", random)?);
+        let blob = blob::Plane::new(&service.key_file("sas.key", random)?);
+        let authority = Authority::open(&service)?;
+        let polls = Semaphore::new(wire.max_polls);
+        let requests = Arc::new(Semaphore::new(wire.max_requests));
+        let table = Table::new(table::routes());
+        Ok(Self { service, wire, authority, table, seal, blob, polls, requests })
+    }
+
+    /// The location that stands for this site where one is needed.
+    pub(crate) fn home(&self) -> &str {
+        self.service.locations().first().map_or("local", String::as_str)
+    }
+}
+
+/// The HTTP service: everything but TLS. Blocks while it loads its keys.
+///
+/// # Errors
+/// When a key of the wire cannot be read or made.
+pub fn app(service: Arc<Service>, wire: WireSettings) -> Result<axum::Router> {
+    let app = Arc::new(App::open(service, wire)?);
+    Ok(axum::Router::new().fallback(move |request| wire::entry::serve(Arc::clone(&app), request)))
+}

@@ -1,0 +1,199 @@
+//! Vaults and identities.
+
+use super::{resource, root, vault_id};
+use crate::types::{identity, vault};
+use serde_json::json;
+use std::collections::BTreeMap;
+use tresor_core::model::{
+    CrossSubscription, Identity, Immutability, Model, SoftDelete, SoftDeleteState, StorageSetting,
+    Vault,
+};
+use uuid::Uuid;
+
+const PRINCIPAL: Uuid = Uuid::from_u128(8);
+const TENANT: Uuid = Uuid::from_u128(9);
+
+fn model() -> Vault {
+    Vault {
+        unique_id: Uuid::from_u128(1),
+        identity: Identity { system: Some(PRINCIPAL), user: BTreeMap::new() },
+        storage: vec![StorageSetting {
+            store: "VaultStore".into(),
+            redundancy: "LocallyRedundant".into(),
+        }],
+        soft_delete: SoftDelete { state: SoftDeleteState::On, days: 14.0 },
+        immutability: Immutability::Disabled,
+        alert_on_failures: true,
+        cross_subscription: CrossSubscription::Enabled,
+        cross_region: None,
+    }
+}
+
+#[test]
+fn a_vault_as_published() {
+    let model = model();
+    let made = resource(vault_id(), "westus", Model::Vault(model.clone()));
+    let expected = json!({
+        "location": "westus",
+        "tags": { "env": "test" },
+        "identity": {
+            "type": "SystemAssigned",
+            "principalId": PRINCIPAL.to_string(),
+            "tenantId": TENANT.to_string(),
+        },
+        "properties": {
+            "provisioningState": "Provisioning",
+            "storageSettings": [{ "datastoreType": "VaultStore", "type": "LocallyRedundant" }],
+            "monitoringSettings": {
+                "azureMonitorAlertSettings": { "alertsForAllJobFailures": "Enabled" },
+            },
+            "securitySettings": {
+                "softDeleteSettings": { "state": "On", "retentionDurationInDays": 14.0 },
+                "immutabilitySettings": { "state": "Disabled" },
+            },
+            "isVaultProtectedByResourceGuard": false,
+            "featureSettings": { "crossSubscriptionRestoreSettings": { "state": "Enabled" } },
+            "secureScore": "Adequate",
+            "bcdrSecurityLevel": "Poor",
+            "replicatedRegions": [],
+        },
+        "id": vault_id().as_str(),
+        "name": "vault1",
+        "type": "Microsoft.DataProtection/backupVaults",
+    });
+    assert_eq!(vault::json(&made, &model, TENANT, "Provisioning"), expected);
+}
+
+#[test]
+fn soft_delete_off_shows_no_days() {
+    let mut model = model();
+    model.soft_delete.state = SoftDeleteState::Off;
+    model.cross_region = Some(true);
+    let made = resource(vault_id(), "westus", Model::Vault(model.clone()));
+    let shown = vault::json(&made, &model, TENANT, "Succeeded");
+    let settings = &shown["properties"]["securitySettings"]["softDeleteSettings"];
+    assert_eq!(settings, &json!({ "state": "Off", "retentionDurationInDays": 0.0 }));
+    let features = &shown["properties"]["featureSettings"];
+    assert_eq!(features["crossRegionRestoreSettings"]["state"], "Enabled");
+    assert_eq!(shown["properties"]["secureScore"], "None");
+}
+
+#[test]
+fn what_a_request_leaves_out_is_kept() {
+    let body = json!({
+        "location": "West US",
+        "identity": { "type": "systemAssigned" },
+        "properties": {
+            "storageSettings": [{ "dataStoreType": "vaultstore", "type": "locallyredundant" }],
+        },
+    });
+    let spec = vault::spec(vault_id(), root(&body)).unwrap();
+    assert_eq!(spec.location, "West US");
+    let identity = spec.identity.unwrap();
+    assert!(identity.system && identity.user.is_empty());
+    assert_eq!(spec.settings.storage.unwrap(), model().storage);
+    assert!(spec.settings.soft_delete.is_none() && spec.settings.immutability.is_none());
+    assert!(spec.settings.alert_on_failures.is_none() && spec.settings.cross_region.is_none());
+}
+
+#[test]
+fn settings_are_read_in_any_case() {
+    let body = json!({ "tags": { "a": "b" }, "properties": {
+        "securitySettings": {
+            "softDeleteSettings": { "state": "alwayson", "retentionDurationInDays": 20.5 },
+            "immutabilitySettings": { "state": "LOCKED" },
+            "encryptionSettings": { "state": "Disabled" },
+        },
+        "featureSettings": {
+            "crossSubscriptionRestoreSettings": { "state": "permanentlyDisabled" },
+            "crossRegionRestoreSettings": { "state": "Disabled" },
+        },
+        "monitoringSettings": {
+            "azureMonitorAlertSettings": { "alertsForAllJobFailures": "disabled" },
+        },
+    }});
+    let patch = vault::patch(root(&body)).unwrap();
+    assert_eq!(patch.settings.soft_delete, Some(SoftDeleteState::AlwaysOn));
+    assert_eq!(patch.settings.soft_delete_days, Some(20.5));
+    assert_eq!(patch.settings.immutability, Some(Immutability::Locked));
+    let cross = patch.settings.cross_subscription;
+    assert_eq!(cross, Some(CrossSubscription::PermanentlyDisabled));
+    assert_eq!(patch.settings.cross_region, Some(false));
+    assert_eq!(patch.settings.alert_on_failures, Some(false));
+    assert_eq!(patch.tags.unwrap()["a"], "b");
+}
+
+#[test]
+fn wrong_vaults_name_the_field() {
+    let cases = [
+        (json!({}), "properties"),
+        (json!({ "properties": {} }), "location"),
+        (json!({ "location": "a", "properties": { "storageSettings": [] } }), "storageSettings"),
+        (
+            json!({ "location": "a", "properties": {
+                "storageSettings": [{ "datastoreType": "SnapshotStore", "type": "GeoRedundant" }],
+            }}),
+            "properties.storageSettings[0].datastoreType",
+        ),
+        (
+            json!({ "location": "a", "identity": { "type": "Managed" }, "properties": {} }),
+            "identity.type",
+        ),
+        (
+            json!({ "location": "a", "identity": { "type": "UserAssigned" }, "properties": {} }),
+            "identity.userAssignedIdentities",
+        ),
+        (
+            json!({ "location": "a", "properties": { "securitySettings": {
+                "encryptionSettings": { "state": "Enabled" },
+            }}}),
+            "encryptionSettings.state",
+        ),
+        (
+            json!({ "location": "a", "properties": { "securitySettings": {
+                "softDeleteSettings": { "retentionDurationInDays": "many" },
+            }}}),
+            "softDeleteSettings.retentionDurationInDays",
+        ),
+    ];
+    for (body, field) in cases {
+        let error = vault::spec(vault_id(), root(&body)).unwrap_err();
+        assert_eq!((error.status.as_u16(), error.code.as_str()), (400, "BMSUserErrorInvalidInput"));
+        assert!(error.message.contains(field), "{field}: {}", error.message);
+    }
+    let body = json!({ "properties": { "storageSettings": [] } });
+    let error = vault::patch(root(&body)).unwrap_err();
+    assert!(error.message.contains("properties.storageSettings"), "{}", error.message);
+}
+
+#[test]
+fn weak_soft_delete_is_seen() {
+    for (state, weak) in [("On", true), ("off", true), ("ALWAYSON", false)] {
+        let body = json!({ "properties": {
+            "securitySettings": { "softDeleteSettings": { "state": state } },
+        }});
+        assert_eq!(vault::weak_soft_delete(root(&body)).unwrap().is_some(), weak, "{state}");
+    }
+    assert!(vault::weak_soft_delete(root(&json!({}))).unwrap().is_none());
+}
+
+#[test]
+fn identities_in_every_combination() {
+    let none = Identity::default();
+    assert_eq!(identity::json(&none, TENANT), json!({ "type": "None" }));
+    let both = Identity {
+        system: Some(PRINCIPAL),
+        user: BTreeMap::from([("/i".to_owned(), (Uuid::from_u128(2), Uuid::from_u128(3)))]),
+    };
+    let shown = identity::json(&both, TENANT);
+    assert_eq!(shown["type"], "SystemAssigned,UserAssigned");
+    assert_eq!(shown["userAssignedIdentities"]["/i"]["clientId"], Uuid::from_u128(3).to_string());
+    let body = json!({ "identity": {
+        "type": "systemassigned, USERASSIGNED",
+        "userAssignedIdentities": { "/a": {}, "/b": null },
+    }});
+    let spec = identity::spec(root(&body).get("identity")).unwrap().unwrap();
+    assert!(spec.system);
+    assert_eq!(spec.user, ["/a"]);
+    assert!(identity::spec(root(&json!({})).get("identity")).unwrap().is_none());
+}

@@ -1,0 +1,126 @@
+//! `$filter`: the few forms of OData that clients send.
+//!
+//! Grammar: `term (and term)*` where a term is `name eq 'value'`, `name()` or `name('value')`.
+//! Names match without regard to case; a quote inside a value is doubled.
+
+use super::error::ArmError;
+
+/// One term of a filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Term {
+    /// `name eq 'value'`.
+    Equals(String, String),
+    /// `name()` or `name('value')`.
+    Call(String, Option<String>),
+}
+
+/// The terms of a filter, all of which must hold; names in lower case.
+///
+/// # Errors
+/// When the text is not of the grammar.
+pub(crate) fn terms(text: &str) -> Result<Vec<Term>, ArmError> {
+    let mut rest = text.trim();
+    let mut found = vec![];
+    while !rest.is_empty() {
+        if !found.is_empty() {
+            rest = word(rest, "and").ok_or_else(|| refusal(text))?;
+        }
+        let (term, after) = term(rest).ok_or_else(|| refusal(text))?;
+        found.push(term);
+        rest = after.trim_start();
+    }
+    Ok(found)
+}
+
+/// A refusal of a filter that shows it.
+pub(crate) fn refusal(text: &str) -> ArmError {
+    let shown: String = text.chars().take(200).collect();
+    ArmError::bad(
+        "InvalidFilterInQueryString",
+        format!(
+            "The $filter '{shown}' is not understood; use terms such as \"name eq 'value'\" \
+             joined by \"and\"."
+        ),
+    )
+}
+
+fn term(text: &str) -> Option<(Term, &str)> {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "_./".contains(c)))?;
+    let (name, rest) = text.split_at_checked(end).filter(|(name, _)| !name.is_empty())?;
+    let name = name.to_ascii_lowercase();
+    if let Some(rest) = rest.strip_prefix('(') {
+        let rest = rest.trim_start();
+        if let Some(after) = rest.strip_prefix(')') {
+            return Some((Term::Call(name, None), after));
+        }
+        let (value, rest) = quoted(rest)?;
+        let after = rest.trim_start().strip_prefix(')')?;
+        return Some((Term::Call(name, Some(value)), after));
+    }
+    let rest = word(rest.trim_start(), "eq")?;
+    let (value, after) = quoted(rest)?;
+    Some((Term::Equals(name, value), after))
+}
+
+/// What follows a keyword and the blank behind it.
+fn word<'a>(text: &'a str, keyword: &str) -> Option<&'a str> {
+    let (head, rest) = text.split_at_checked(keyword.len())?;
+    let blank = rest.starts_with(char::is_whitespace);
+    (head.eq_ignore_ascii_case(keyword) && blank).then(|| rest.trim_start())
+}
+
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut rest = text.strip_prefix('\'')?;
+    let mut value = String::new();
+    loop {
+        let (head, after) = rest.split_once('\'')?;
+        value.push_str(head);
+        match after.strip_prefix('\'') {
+            Some(more) => {
+                value.push('\'');
+                rest = more;
+            }
+            None => return Some((value, after)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filters_of_known_clients() {
+        let found = terms(
+            "startDate eq '2021-08-01T00:00:00.0000000Z' AND endDate eq 'b' and atScope() and \
+             assignedTo('x''y')",
+        );
+        assert_eq!(
+            found.unwrap(),
+            [
+                Term::Equals("startdate".into(), "2021-08-01T00:00:00.0000000Z".into()),
+                Term::Equals("enddate".into(), "b".into()),
+                Term::Call("atscope".into(), None),
+                Term::Call("assignedto".into(), Some("x'y".into())),
+            ]
+        );
+        assert_eq!(terms("  ").unwrap(), []);
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for bad in [
+            "a",
+            "a eq b",
+            "a eq 'b' or c eq 'd'",
+            "a eq 'b",
+            "a eq 'b' and",
+            "a ne 'b'",
+            "a('b'",
+            "eq 'x'",
+            "a eq 'b'c eq 'd'",
+        ] {
+            assert_eq!(terms(bad).unwrap_err().code, "InvalidFilterInQueryString", "{bad}");
+        }
+    }
+}
