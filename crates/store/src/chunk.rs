@@ -39,6 +39,9 @@ pub(crate) enum Block {
 pub(crate) trait Blocks {
     /// The block with this number.
     fn block(&mut self, number: u32) -> Result<Block>;
+
+    /// The bytes of blocks before this one will not be asked for.
+    fn forget(&mut self, _before: u32) {}
 }
 
 /// A stretch of a window: a chunk or a hole. The range counts blocks.
@@ -48,8 +51,7 @@ pub(crate) struct Stretch {
     pub(crate) hole: bool,
 }
 
-/// The cutting rule of a store.
-#[derive(Debug, Clone)]
+/// The cutting rule of a store. Its seed is secret.
 pub(crate) struct Rule {
     min: u32,
     max: u32,
@@ -132,6 +134,13 @@ impl Rule {
             run += 1;
         }
         Ok(run)
+    }
+}
+
+impl Drop for Rule {
+    fn drop(&mut self) {
+        use zeroize::Zeroize;
+        self.seed.zeroize();
     }
 }
 

@@ -74,13 +74,13 @@ impl StoreConfig {
         let block = BLOCK as u32;
         let rules = [
             (self.chunk_min >= block, "chunk_min is less than a block"),
-            (self.chunk_min % block == 0, "chunk_min is no multiple of a block"),
-            (self.chunk_max % block == 0, "chunk_max is no multiple of a block"),
+            (self.chunk_min.is_multiple_of(block), "chunk_min is no multiple of a block"),
+            (self.chunk_max.is_multiple_of(block), "chunk_max is no multiple of a block"),
             (self.chunk_mean > self.chunk_min, "chunk_mean is not above chunk_min"),
             (self.chunk_max >= self.chunk_mean, "chunk_max is below chunk_mean"),
             (self.window <= margins::RAW, "window is too large"),
             (
-                self.chunk_max > 0 && self.window % self.chunk_max.max(1) == 0 && self.window > 0,
+                self.window > 0 && self.window.is_multiple_of(self.chunk_max.max(1)),
                 "window is no multiple of chunk_max",
             ),
             (self.zero_run_blocks >= 1, "zero_run_blocks is 0"),

@@ -27,12 +27,19 @@
 //!
 //! Within one process and across processes, on one store:
 //!
-//! | | ingest | restore, read, diff | pin | remove a point |
+//! | | ingest | read | pin | remove |
 //! |---|---|---|---|---|
-//! | ingest | yes: names are random, the point's key decides | yes | yes | yes: the announcement keeps the parent's record |
-//! | restore, read, diff | yes | yes | yes | with a pin; without one the bytes go once they are collected |
-//! | pin | yes | yes | yes | yes: the pin keeps a copy of the record |
-//! | remove a point | yes | see above | refused while pinned, if seen in time | yes: idempotent |
+//! | ingest | yes (1) | yes | yes | yes (2) |
+//! | read | yes | yes | yes | with a pin (3) |
+//! | pin | yes | yes | yes | yes (4) |
+//! | remove | yes (2) | with a pin (3) | yes (4) | yes (5) |
+//!
+//! "Read" is restore, random read and difference; "remove" is the removal of a point.
+//! 1. Names are random; of two attempts at one point, the point's key decides.
+//! 2. The writer's announcement keeps a copy of the parent's record.
+//! 3. Without a pin the bytes may go once garbage is collected.
+//! 4. A pin that is seen in time refuses the removal; one that is late keeps a copy of the record.
+//! 5. Removing twice is removing once.
 //!
 //! Collection of garbage, verification, repair and replication are not built yet: removing a
 //! point frees no bytes.
@@ -46,6 +53,8 @@ pub mod durable;
 pub mod env;
 mod error;
 mod field;
+#[cfg(test)]
+mod golden;
 mod id;
 mod index;
 mod ingest;

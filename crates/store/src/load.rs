@@ -99,19 +99,13 @@ impl Loader {
     ) -> Result<T> {
         let mut bench = self.bench()?;
         let key = self.key(&at.pack)?;
-        let raw =
-            open_frame(&self.ring, &self.hasher, &key, at, what, frame, &mut bench.decoder)?;
+        let raw = open_frame(&self.ring, &self.hasher, &key, at, what, frame, &mut bench.decoder)?;
         let out = then(raw)?;
         self.benches.lock().unwrap_or_else(PoisonError::into_inner).push(bench);
         Ok(out)
     }
 
-    fn read<T>(
-        &self,
-        kind: Kind,
-        id: &Id,
-        then: impl FnOnce(&[u8]) -> Result<T>,
-    ) -> Result<T> {
+    fn read<T>(&self, kind: Kind, id: &Id, then: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
         let at = self.locate(id)?;
         let (at, mut frame) = match self.frame(&at) {
             // Moved to another pack since the index was read: look again, once.

@@ -28,8 +28,8 @@ pub(crate) const WINDOWS_AHEAD: usize = INGEST_WORKERS + 2;
 /// Packs being uploaded at once.
 pub(crate) const UPLOADS: usize = 2;
 
-/// Full packs waiting for an uploader.
-pub(crate) const PACKS_WAITING: usize = 1;
+/// Full packs waiting for an uploader, besides the one that a worker is about to hand over.
+pub(crate) const PACKS_WAITING: usize = 0;
 
 /// Bytes read from the source in one call.
 pub(crate) const READ_PIECE: usize = 1 << 20;

@@ -90,17 +90,15 @@ impl Reader {
 
     /// The chunks of the first window in `range` that has any, as far as they lie in it;
     /// returns where to go on.
-    pub(crate) fn placed(
-        &self,
-        range: Range<u64>,
-        out: &mut Vec<Placed>,
-    ) -> Result<Option<u64>> {
+    pub(crate) fn placed(&self, range: Range<u64>, out: &mut Vec<Placed>) -> Result<Option<u64>> {
         let (map, loader) = (&self.record.map, &self.store.inner().loader);
         if range.start >= range.end {
             return Ok(None);
         }
         let first = range.start / u64::from(map.window.max(1));
-        let Some(window) = seek(map, loader, first)? else { return Ok(None) };
+        let Some(window) = seek(map, loader, first)? else {
+            return Ok(None);
+        };
         let mut at = map.start(window);
         if at >= range.end {
             return Ok(None);

@@ -176,7 +176,9 @@ impl Job<'_> {
         self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let mut frame = Vec::new();
         for same in fetch.chunks.chunk_by(|(a, _), (b, _)| a.offset == b.offset) {
-            let Some((at, first)) = same.first() else { continue };
+            let Some((at, first)) = same.first() else {
+                continue;
+            };
             let start = (u64::from(at.offset) - fetch.range.start) as usize;
             frame.clear();
             frame.extend_from_slice(part(&bytes, start..start + at.len as usize)?);
@@ -221,8 +223,8 @@ impl Job<'_> {
             "fail point store.restore.write"
         )));
         self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
-        self.sink.write_at(data, offset).map_err(|e| {
-            Error::new(ErrorKind::Sink, "the target cannot be written").because(e)
-        })
+        self.sink
+            .write_at(data, offset)
+            .map_err(|e| Error::new(ErrorKind::Sink, "the target cannot be written").because(e))
     }
 }

@@ -44,13 +44,13 @@ pub trait Written: Send {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// The marker inside an error that says: a flush failed earlier, nothing is written any more.
+/// The marker inside an error that says: a flush failed, nothing is written any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Poisoned;
 
 impl fmt::Display for Poisoned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an earlier flush to stable storage failed")
+        f.write_str("a flush to stable storage failed")
     }
 }
 
@@ -78,16 +78,19 @@ impl Durable {
 
     /// Puts `parts` at `path`, which must not exist; `temporary` is on the same file system.
     pub fn create(&self, temporary: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-        self.place(temporary, path, parts, |files| {
-            let linked = files.link(temporary, path);
-            let removed = files.remove(temporary);
-            linked.and(removed)
-        })
+        let done = self.place(temporary, path, parts, |files| files.link(temporary, path));
+        // Left behind, the temporary name is only something to sweep.
+        let _ = self.files.remove(temporary);
+        done
     }
 
     /// Puts `parts` at `path`, over whatever is there.
     pub fn replace(&self, temporary: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-        self.place(temporary, path, parts, |files| files.rename(temporary, path))
+        let done = self.place(temporary, path, parts, |files| files.rename(temporary, path));
+        if done.is_err() {
+            let _ = self.files.remove(temporary);
+        }
+        done
     }
 
     /// Starts a file whose bytes come one after another; it has no durable name until it is
@@ -116,16 +119,24 @@ impl Durable {
         name: impl FnOnce(&dyn Files) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut draft = self.begin(temporary)?;
-        let written = parts.iter().try_for_each(|part| draft.write_all(part));
-        let placed = written
-            .and_then(|()| self.guard(draft.file.sync()))
-            .and_then(|()| name(self.files.as_ref()));
-        if let Err(e) = placed {
-            // Best effort: the sweep at the next open removes what stays.
-            let _ = self.files.remove(temporary);
-            return Err(e);
+        parts.iter().try_for_each(|part| draft.write_all(part))?;
+        self.guard(draft.file.sync())?;
+        match name(self.files.as_ref()) {
+            // Whoever is told that a name is taken may rely on it: it is made durable first,
+            // in case that whoever made it has not come so far or was killed before.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                self.sync_parent(path)?;
+                Err(e)
+            }
+            Err(e) => Err(e),
+            Ok(()) => self.sync_parent(path),
         }
-        self.sync_parent(path)
+    }
+
+    /// Makes the names in `dir` durable, whoever gave them.
+    pub fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.healthy()?;
+        self.guard(self.files.sync_dir(dir))
     }
 
     fn sync_parent(&self, path: &Path) -> io::Result<()> {
@@ -144,11 +155,14 @@ impl Durable {
         Ok(())
     }
 
+    /// Poisons the handle if a flush failed. The failure carries the marker too: bytes and names
+    /// may be visible now and gone after a crash, so nobody may take them for durable.
     fn guard(&self, flushed: io::Result<()>) -> io::Result<()> {
-        if flushed.is_err() {
+        flushed.map_err(|e| {
             self.poisoned.store(true, Ordering::Release);
-        }
-        flushed
+            tracing::error!(error = %e, "a flush to stable storage failed");
+            io::Error::other(Poisoned)
+        })
     }
 }
 

@@ -29,7 +29,9 @@ pub(super) fn merge<'a>(
         }
     }
     while let Some(Reverse((id, number))) = heap.pop() {
-        let Some((entries, head)) = sources.get_mut(number) else { continue };
+        let Some((entries, head)) = sources.get_mut(number) else {
+            continue;
+        };
         if let Some(at) = head.take() {
             builder.add(&id, &at)?;
         }

@@ -14,6 +14,8 @@ mod build;
 mod merge;
 mod page;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -80,6 +82,18 @@ impl Index {
 
     /// Where `id` is, as far as this handle knows.
     pub(crate) fn find(&self, id: &Id) -> Result<Option<Location>> {
+        match self.ask(id) {
+            Err(e) if e.kind() == ErrorKind::Corrupt => {
+                tracing::warn!(error = %e, "the local copy of the index is made anew");
+                self.forget()?;
+                self.refresh()?;
+                self.ask(id)
+            }
+            other => other,
+        }
+    }
+
+    fn ask(&self, id: &Id) -> Result<Option<Location>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         for run in state.segments.iter().rev() {
             if let Some(location) = run.find(id, &self.pages)? {
@@ -89,12 +103,23 @@ impl Index {
         Ok(None)
     }
 
+    /// Removes the local copy: it is damaged.
+    fn forget(&self) -> Result<()> {
+        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = std::mem::take(&mut *state);
+        drop(state);
+        gone.segments.iter().try_for_each(|run| self.folder.forget(run))
+    }
+
     /// Learns of the runs that others wrote since. Says whether there were any.
     pub(crate) fn refresh(&self) -> Result<bool> {
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = false;
         for name in self.objects.list(FOLDER)? {
-            let Some((_, run)) = parse(&name) else { continue };
+            let Some((_, run)) = parse(&name) else {
+                continue;
+            };
             if self.knows(run) {
                 continue;
             }
@@ -228,7 +253,9 @@ impl Folder {
             durable.make_dir(&path).map_err(fail)?;
             let lock = File::open(&path).map_err(fail)?;
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { path, durable, _lock: lock }),
+                Ok(()) => {
+                    return Ok(Self { path, durable, _lock: lock });
+                }
                 Err(e) if io::Error::from(e).kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => return Err(fail(e.into())),
             }

@@ -139,7 +139,7 @@ pub(super) fn decode_head(store: Uuid, head: &[u8]) -> Result<(u32, [u8; 32])> {
 
 /// Which page of a filter of `pages` pages is asked for `id`.
 pub(super) fn filter_page(id: &Id, pages: u32) -> u32 {
-    (u128::from(id.prefix()) * u128::from(pages) >> 64) as u32
+    ((u128::from(id.prefix()) * u128::from(pages)) >> 64) as u32
 }
 
 /// The bits of `id` in its page of the filter.

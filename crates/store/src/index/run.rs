@@ -76,7 +76,9 @@ impl Run {
     pub(super) fn covers(&self) -> Vec<Uuid> {
         let mut out = Vec::new();
         for number in self.tail.first_cover()..self.tail.pages() {
-            let Ok(body) = self.read(number, number) else { return Vec::new() };
+            let Ok(body) = self.read(number, number) else {
+                return Vec::new();
+            };
             let left = (self.tail.covers as usize).saturating_sub(out.len()).min(COVERS);
             let (rows, _) = body.as_chunks::<16>();
             out.extend(rows.iter().take(left).map(|row| Uuid::from_bytes(*row)));
@@ -89,7 +91,9 @@ impl Run {
         if self.tail.entries == 0 || !self.perhaps(id, pages)? {
             return Ok(None);
         }
-        let Some(mut page) = self.last_page(id.prefix(), pages)? else { return Ok(None) };
+        let Some(mut page) = self.last_page(id.prefix(), pages)? else {
+            return Ok(None);
+        };
         loop {
             let body = self.page(page, pages)?;
             let rows = self.rows(page, &body);
@@ -121,7 +125,9 @@ impl Run {
     /// The last page of entries whose first prefix is not above `prefix`.
     fn last_page(&self, prefix: u64, pages: &Pages) -> Result<Option<u64>> {
         let above = self.upper.partition_point(|fence| *fence <= prefix);
-        let Some(page) = above.checked_sub(1) else { return Ok(None) };
+        let Some(page) = above.checked_sub(1) else {
+            return Ok(None);
+        };
         let body = self.page(self.tail.first_fence() + page as u64, pages)?;
         let first = page * FENCES;
         let count = (self.tail.entry_pages() as usize).saturating_sub(first).min(FENCES);

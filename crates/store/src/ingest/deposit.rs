@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
 use super::Ingested;
 use crate::chunk::Rule;
 use crate::codec::Encoder;
@@ -31,6 +33,8 @@ pub(super) struct Deposit<'a> {
     pending: Mutex<HashSet<Id>>,
     packs: Mutex<Option<SyncSender<Closed>>>,
     durable: Mutex<Durable>,
+    /// Buffers of packs that were uploaded, to be filled again.
+    buffers: Mutex<Vec<Vec<u8>>>,
     failed: Mutex<Option<Error>>,
     stop: AtomicBool,
     tally: Tally,
@@ -93,6 +97,7 @@ impl<'a> Deposit<'a> {
             pending: Mutex::new(HashSet::new()),
             packs: Mutex::new(Some(packs)),
             durable: Mutex::new(Durable::default()),
+            buffers: Mutex::new(Vec::new()),
             failed: Mutex::new(None),
             stop: AtomicBool::new(false),
             tally: Tally::default(),
@@ -111,8 +116,9 @@ impl<'a> Deposit<'a> {
         &self.inner.loader
     }
 
-    pub(super) fn window(&self) -> u32 {
-        self.inner.config.window
+    /// Bytes of the longest chunk.
+    pub(super) fn longest(&self) -> u32 {
+        self.inner.config.chunk_max
     }
 
     pub(super) fn encoder(&self) -> Result<Encoder> {
@@ -148,13 +154,14 @@ impl<'a> Deposit<'a> {
             return Ok(id);
         }
         let encoded = encoder.encode(raw)?;
-        let (slot, expected) = match kind {
-            Kind::Chunk => (&self.chunks, self.inner.config.pack_bytes as usize + raw.len()),
-            Kind::Node => (&self.nodes, 0),
+        let slot = match kind {
+            Kind::Chunk => &self.chunks,
+            Kind::Node => &self.nodes,
         };
         let mut writer = lock(slot);
         if writer.is_none() {
-            *writer = Some(Writer::new(&self.inner.ring, &self.inner.env, kind, expected)?);
+            let buffer = lock(&self.buffers).pop().unwrap_or_default();
+            *writer = Some(Writer::new(&self.inner.ring, &self.inner.env, kind, buffer)?);
         }
         let full = match writer.as_mut() {
             None => false,
@@ -165,9 +172,12 @@ impl<'a> Deposit<'a> {
                 writer.len() >= self.inner.config.pack_bytes as usize
             }
         };
-        let pack = if full { writer.take() } else { None };
-        drop(writer);
-        pack.map_or(Ok(()), |pack| self.send(pack))?;
+        // The lock is held while an uploader is waited for: others wait too, instead of filling
+        // more packs than may be in memory.
+        match if full { writer.take() } else { None } {
+            Some(pack) => self.send(pack)?,
+            None => drop(writer),
+        }
         Ok(id)
     }
 
@@ -232,7 +242,12 @@ impl<'a> Deposit<'a> {
             crate::error::ErrorKind::Transient,
             "fail point store.pack.put"
         )));
-        self.inner.objects.create_unique(name, bytes.into())
+        let bytes = Bytes::from(bytes);
+        self.inner.objects.create_unique(name, bytes.clone())?;
+        if let Ok(buffer) = bytes.try_into_mut() {
+            lock(&self.buffers).push(buffer.into());
+        }
+        Ok(())
     }
 
     /// Makes all frames in durable packs findable.

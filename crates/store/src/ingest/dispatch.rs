@@ -49,7 +49,9 @@ impl<'a> Dispatcher<'a> {
     /// this never waits.
     fn fill(&mut self) -> Result<()> {
         while self.out.len() < margins::WINDOWS_AHEAD {
-            let Some(job) = self.jobs.next()? else { return Ok(()) };
+            let Some(job) = self.jobs.next()? else {
+                return Ok(());
+            };
             self.out.push_back(job.window);
             if self.send.send(job).is_err() {
                 // All workers ended: one of them sent the reason before.

@@ -1,13 +1,15 @@
 //! Making a point.
 //!
-//! The order is: writer announced; chunks in packs; map nodes in packs; index run; point record.
-//! Each is durable before the next begins. Killed at any moment, an attempt leaves nothing that
-//! is listed; what its index runs name is found again by the next attempt and not stored twice.
+//! The order is: writer announced; chunks and map nodes in packs; index runs that name durable
+//! packs only; point record. A node that is found in the index does not stand for its children:
+//! those are stored, or found, each for itself. Killed at any moment, an attempt leaves nothing
+//! that is listed; what its index runs name is found again by the next attempt and not stored
+//! twice.
 //!
 //! One window of the disk is the unit of parallel work: a worker reads, cuts, hashes, compresses
 //! and encrypts it from end to end while its bytes are warm. Packs go to uploaders through a
 //! bounded queue, finished windows to the map builder in order. Memory is bounded by the number
-//! of windows and packs in flight, whatever the size of the disk.
+//! of workers and packs in flight, whatever the size of the disk.
 
 mod deposit;
 mod dispatch;
@@ -119,6 +121,8 @@ impl Store {
         }
         let look = |key: &PointKey| self.point(key);
         let mut parent = plan.parent.as_ref().map(look).transpose()?.flatten();
+        // Maps of another window have nothing in common with the ones that are made now.
+        parent = parent.filter(|parent| parent.map.window == inner.config.window);
         let writer = self.announce(plan.point, parent.clone())?.id;
         if let Some(record) = &parent
             && self.point(&record.key)?.is_none()
@@ -189,8 +193,7 @@ impl Ingest {
             map,
         };
         let name = record.key.object();
-        let sealed =
-            seal::seal(&inner.ring, &inner.env, Record::Point, &name, &record.encode()?)?;
+        let sealed = seal::seal(&inner.ring, &inner.env, Record::Point, &name, &record.encode()?)?;
         if sealed.len() as u64 > margins::RECORD {
             return Err(Error::new(ErrorKind::Invalid, "the facts of a point are too long"));
         }

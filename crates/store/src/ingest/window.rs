@@ -31,7 +31,12 @@ struct Window<'a> {
     rule: &'a Rule,
     start: u64,
     len: usize,
+    /// A part of the window: what is being cut, and what was read ahead.
     data: Vec<u8>,
+    /// Where in the window `data` begins.
+    base: usize,
+    /// Blocks before this one are done with.
+    floor: u32,
     states: Vec<State>,
     /// Blocks that are read in large pieces, in order; all others in small ones.
     eager: Vec<Range<u32>>,
@@ -61,7 +66,9 @@ impl<'a> Cutter<'a> {
             rule: deposit.rule(),
             start: 0,
             len: 0,
-            data: vec![0; deposit.window() as usize],
+            data: vec![0; margins::READ_PIECE + 2 * deposit.longest() as usize],
+            base: 0,
+            floor: 0,
             states: Vec::new(),
             eager: Vec::new(),
             stops: Vec::new(),
@@ -205,6 +212,7 @@ impl<'a> Cutter<'a> {
         }
         let rule = self.window.rule;
         let blocks = self.window.blocks();
+        self.window.forget(at);
         let Stretch { blocks: range, hole } = rule.next(&mut self.window, at, blocks)?;
         let bytes = self.window.bytes(&range);
         let len = (bytes.end - bytes.start) as u32;
@@ -227,6 +235,7 @@ impl<'a> Cutter<'a> {
 impl Window<'_> {
     fn reset(&mut self, start: u64, len: usize) {
         (self.start, self.len, self.read) = (start, len, 0);
+        (self.base, self.floor) = (0, 0);
         self.states.clear();
         self.states.resize(len.div_ceil(BLOCK), State::Unknown);
         self.eager.clear();
@@ -280,12 +289,20 @@ impl Window<'_> {
 
     /// Reads and classifies a block and some that follow.
     fn load(&mut self, number: u32) -> Result<()> {
-        let piece = self.piece(number);
+        let mut piece = self.piece(number);
+        let blocks = self.data.len() / BLOCK;
+        if number as usize >= self.floor as usize + blocks {
+            // No chunk is that long: all that was looked at is a hole, whose bytes nobody wants.
+            self.floor = number;
+        }
+        // There is always room for what is being cut and a piece more.
+        let room = self.floor as usize + blocks;
+        piece.end = piece.end.min(u32::try_from(room).unwrap_or(u32::MAX));
+        let place = self.place(&piece)?;
         let bytes = self.bytes(&piece);
-        let (from, to) = (bytes.start - self.start, bytes.end - self.start);
-        let buffer = part_mut(&mut self.data, from as usize..to as usize)?;
+        let buffer = part_mut(&mut self.data, place)?;
         self.source.read_at(buffer, bytes.start).map_err(unreadable)?;
-        self.read += to - from;
+        self.read += buffer.len() as u64;
         let states = self.states.get_mut(piece.start as usize..piece.end as usize);
         for (state, block) in states.unwrap_or_default().iter_mut().zip(buffer.chunks(BLOCK)) {
             *state = State::Read(self.rule.classify(block));
@@ -293,22 +310,39 @@ impl Window<'_> {
         Ok(())
     }
 
+    /// Where some blocks lie in the buffer; moves what is still needed to its front if they do
+    /// not fit otherwise.
+    fn place(&mut self, blocks: &Range<u32>) -> Result<Range<usize>> {
+        let start = blocks.start as usize * BLOCK;
+        let end = (blocks.end as usize * BLOCK).min(self.len);
+        if end > self.base + self.data.len() {
+            let floor = self.floor as usize * BLOCK;
+            let gone = (floor - self.base).min(self.data.len());
+            self.data.copy_within(gone.., 0);
+            self.base = floor;
+        }
+        match (start.checked_sub(self.base), end.checked_sub(self.base)) {
+            (Some(start), Some(end)) if end <= self.data.len() => Ok(start..end),
+            _ => Err(Error::internal("blocks lie outside the buffer of their window")),
+        }
+    }
+
     /// The bytes of some blocks that all have been looked at.
     fn fetch(&mut self, blocks: &Range<u32>) -> Result<&[u8]> {
-        for number in blocks.clone() {
-            if self.state(number) == State::Hole {
-                let start = number as usize * BLOCK;
-                let end = (start + BLOCK).min(self.len);
-                part_mut(&mut self.data, start..end)?.fill(0);
-            }
+        let place = self.place(blocks)?;
+        for number in blocks.clone().filter(|n| self.state(*n) == State::Hole).collect::<Vec<_>>() {
+            let place = self.place(&(number..number + 1))?;
+            part_mut(&mut self.data, place)?.fill(0);
         }
-        let bytes = self.bytes(blocks);
-        let (from, to) = (bytes.start - self.start, bytes.end - self.start);
-        part(&self.data, from as usize..to as usize)
+        part(&self.data, place)
     }
 }
 
 impl Blocks for Window<'_> {
+    fn forget(&mut self, before: u32) {
+        self.floor = self.floor.max(before);
+    }
+
     fn block(&mut self, number: u32) -> Result<Block> {
         if self.state(number) == State::Unknown {
             self.load(number)?;

@@ -89,7 +89,9 @@ fn down(id: Id, level: u8, first: u64, from: u64, loader: &Loader) -> Result<Opt
     let node = loader.node(&id)?;
     for (place, child) in node.children(level)?.iter().enumerate() {
         let begin = first + place as u64 * below;
-        let Some(child) = child.filter(|_| begin + below > from) else { continue };
+        let Some(child) = child.filter(|_| begin + below > from) else {
+            continue;
+        };
         if let Some(found) = down(child, level - 1, begin, from, loader)? {
             return Ok(Some(found));
         }

@@ -57,6 +57,7 @@ impl LocalObjects {
         durable.make_dir(root)?;
         durable.make_dir(&top)?;
         sweep(&top)?;
+        settle(&durable, root)?;
         let (staging, lock) = claim(&durable, &top)?;
         let root = root.to_path_buf();
         let next = AtomicU64::new(0);
@@ -80,7 +81,9 @@ impl Folder {
 
     /// Makes the folders above `path` that are missing, from the top.
     fn make_parents(&self, path: &FilePath) -> io::Result<()> {
-        let Some(parent) = path.parent() else { return Ok(()) };
+        let Some(parent) = path.parent() else {
+            return Ok(());
+        };
         if parent.is_dir() || !parent.starts_with(&self.root) {
             return Ok(());
         }
@@ -164,7 +167,9 @@ impl Folder {
         for entry in listed {
             let entry = entry.map_err(generic)?;
             let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|n| *n != STAGING) else { continue };
+            let Some(name) = name.to_str().filter(|n| *n != STAGING) else {
+                continue;
+            };
             let location = folder.clone().join(name);
             let kind = entry.file_type().map_err(generic)?;
             if kind.is_dir() {
@@ -275,13 +280,27 @@ fn claim(durable: &Durable, top: &FilePath) -> io::Result<(PathBuf, File)> {
         }
         let path = folder.join(LOCK);
         // Another process that sweeps just now may take the folder away: try the next number.
-        let Ok(lock) = File::create_new(&path) else { continue };
+        let Ok(lock) = File::create_new(&path) else {
+            continue;
+        };
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && path.exists() {
             durable.make_dir(&folder)?;
             return Ok((folder, lock));
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Makes all names durable: a writer that was killed may have given one and not come to the
+/// flush, and what is seen from now on must stay.
+fn settle(durable: &Durable, dir: &FilePath) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() && entry.file_name() != STAGING {
+            settle(durable, &entry.path())?;
+        }
+    }
+    durable.sync_dir(dir)
 }
 
 /// Removes the staging folders of writers that are gone: nobody holds their lock.

@@ -13,9 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{
-    GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use tokio::runtime::Handle;
 
 use crate::env::Env;
@@ -53,8 +51,14 @@ impl Objects {
             let options = PutOptions::from(PutMode::Create);
             let payload = PutPayload::from_bytes(bytes.clone());
             let put = self.rt.block_on(self.store.put_opts(&path, payload, options));
-            let Err(source) = put else { return Ok(Put::Ours) };
+            let Err(source) = put else {
+                return Ok(Put::Ours);
+            };
             let error = Error::object(format!("object {name} cannot be written"), source);
+            if error.kind() == ErrorKind::Poisoned {
+                // The object may be visible and yet not durable: reading it proves nothing.
+                return Err(error);
+            }
             match self.settle(name, &bytes)? {
                 Some(outcome) => return Ok(outcome),
                 None if error.kind() == ErrorKind::Transient => last = Some(error),
@@ -125,8 +129,7 @@ impl Objects {
     pub(crate) fn size(&self, name: &str) -> Result<u64> {
         let path = Path::from(name);
         let meta = self.rt.block_on(self.store.head(&path));
-        meta.map(|m| m.size)
-            .map_err(|e| Error::object(format!("object {name} cannot be found"), e))
+        meta.map(|m| m.size).map_err(|e| Error::object(format!("object {name} cannot be found"), e))
     }
 
     /// The last parts of the names of all objects in a folder, sorted.
@@ -160,9 +163,8 @@ impl Objects {
     pub(crate) fn probe(&self, env: &Env) -> Result<()> {
         let leaf = env.uuid().simple().to_string();
         let name = format!("probe/{leaf}");
-        let refuse = |why: &str| {
-            Err(Error::new(ErrorKind::Unsupported, format!("the object store {why}")))
-        };
+        let refuse =
+            |why: &str| Err(Error::new(ErrorKind::Unsupported, format!("the object store {why}")));
         self.create_unique(&name, Bytes::from_static(b"first"))?;
         let second = self.create(&name, Bytes::from_static(b"second"))?;
         let held = self.get(&name, margins::RECORD)?;

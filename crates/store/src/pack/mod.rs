@@ -161,9 +161,8 @@ pub(crate) fn open_frame<'a>(
         return Err(wrong("has the wrong length"));
     }
     let aad = location.pack.aad(ring.store, head_bytes);
-    let plain = key
-        .open(u64::from(head.number), &aad, text)
-        .ok_or_else(|| wrong("is not authentic"))?;
+    let plain =
+        key.open(u64::from(head.number), &aad, text).ok_or_else(|| wrong("is not authentic"))?;
     let raw = decoder
         .decode(head.encoding, plain, head.raw as usize)
         .map_err(|e| wrong("cannot be decoded").because(e))?;

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{FrameHead, FRAME_HEAD, Location, PURPOSE, Pack, encode_pack_head};
+use super::{FRAME_HEAD, FrameHead, Location, PURPOSE, Pack, encode_pack_head};
 use crate::codec::Encoding;
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -29,10 +29,10 @@ pub(crate) struct Closed {
 }
 
 impl Writer {
-    /// Begins a pack under a new name and a new salt.
-    pub(crate) fn new(ring: &KeyRing, env: &Env, kind: Kind, expected: usize) -> Result<Self> {
+    /// Begins a pack under a new name and a new salt, in a buffer that may have been used before.
+    pub(crate) fn new(ring: &KeyRing, env: &Env, kind: Kind, mut bytes: Vec<u8>) -> Result<Self> {
         let (name, salt, epoch) = (env.uuid(), env.bytes(), ring.epoch());
-        let mut bytes = Vec::with_capacity(expected);
+        bytes.clear();
         bytes.extend_from_slice(&encode_pack_head(ring.store, kind, epoch, &salt));
         let pack = Pack { name, salt, epoch, size: 0 };
         let key = ring.object(PURPOSE, epoch, &salt)?;

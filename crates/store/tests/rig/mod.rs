@@ -1,7 +1,8 @@
 //! What the tests of the store have in common: a store on some objects, and short ways to fill
 //! and read it.
 
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,0 +1,163 @@
+//! Runs and segments against a model.
+
+use std::collections::BTreeMap;
+
+use object_store::memory::InMemory;
+use tempfile::TempDir;
+
+use super::*;
+use crate::keys::Domain;
+use crate::pack::Pack;
+
+struct Rig {
+    objects: Objects,
+    ring: Arc<KeyRing>,
+    env: Env,
+    cache: TempDir,
+    _rt: tokio::runtime::Runtime,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let env = Env::system();
+        let ring = Arc::new(KeyRing::random(env.uuid(), Domain::random(&env), &env));
+        let objects = Objects::new(Arc::new(InMemory::new()), rt.handle().clone());
+        Self { objects, ring, env, cache: TempDir::new().unwrap(), _rt: rt }
+    }
+
+    fn open(&self) -> Index {
+        let (ring, env) = (Arc::clone(&self.ring), self.env.clone());
+        Index::open(self.objects.clone(), ring, env, self.cache.path()).unwrap()
+    }
+}
+
+/// Ids that are close to each other: many share their first eight bytes.
+fn id(number: u32, prefixes: u32) -> Id {
+    let hash = *blake3::hash(&number.to_le_bytes()).as_bytes();
+    let mut id = hash;
+    if prefixes > 0 {
+        id[..8].copy_from_slice(&u64::from(number % prefixes).to_be_bytes());
+    }
+    Id(id)
+}
+
+fn location(number: u32) -> Location {
+    let name = Uuid::from_u128(u128::from(number / 300));
+    let pack = Pack { name, salt: [number as u8; 32], epoch: 1, size: 1 << 20 };
+    let pack = Pack { salt: [(number / 300) as u8; 32], ..pack };
+    Location { pack, offset: number, len: number + 1 }
+}
+
+fn point(number: u8) -> PointKey {
+    PointKey::new([number; 16])
+}
+
+#[test]
+fn every_entry_of_every_size_of_run_is_found_and_no_other() {
+    let rig = Rig::new();
+    // Around the borders of pages of entries, of filters and of packs.
+    for (count, prefixes) in
+        [(1, 0), (91, 0), (92, 0), (93, 0), (184, 0), (3263, 0), (3265, 0), (9000, 0), (500, 2)]
+    {
+        let index = rig.open();
+        let base = count * 100_000;
+        let entries: Vec<_> =
+            (base..base + count).map(|n| (id(n, prefixes), location(n))).collect();
+        index.publish(&point(1), &entries).unwrap();
+        for (id, at) in &entries {
+            assert_eq!(index.find(id).unwrap(), Some(*at), "{count} entries");
+        }
+        for n in base + count..base + count + 500 {
+            assert_eq!(index.find(&id(n, prefixes)).unwrap(), None, "{count} entries");
+        }
+        let again = rig.open();
+        assert!(entries.iter().all(|(id, at)| again.find(id).unwrap() == Some(*at)));
+    }
+}
+
+#[test]
+fn many_runs_become_few_segments_and_lose_nothing() {
+    let rig = Rig::new();
+    let index = rig.open();
+    let mut model = BTreeMap::new();
+    for run in 0..60 {
+        let entries: Vec<_> = (0..120)
+            // Some ids are in several runs.
+            .map(|n| run * 90 + n)
+            .map(|n| (id(n, 0), location(n)))
+            .collect();
+        index.publish(&point(run as u8), &entries).unwrap();
+        model.extend(entries);
+    }
+    let check = |index: &Index, what: &str| {
+        let state = index.state.read().unwrap();
+        assert!(state.segments.len() <= margins::SEGMENTS, "{what}");
+        assert_eq!(state.known.len(), 60, "{what}");
+        assert!(model.iter().all(|(id, at)| index.find(id).unwrap() == Some(*at)), "{what}");
+    };
+    check(&index, "the writer");
+    let segments = index.state.read().unwrap().segments.len();
+    assert_eq!(fs::read_dir(&index.folder.path).unwrap().count(), segments, "files left over");
+    let other = Index::open(
+        rig.objects.clone(),
+        Arc::clone(&rig.ring),
+        rig.env.clone(),
+        &rig.cache.path().join("other"),
+    )
+    .unwrap();
+    check(&other, "a reader with an empty cache");
+    drop(index);
+    let index = rig.open();
+    check(&index, "the next handle");
+    assert!(!index.refresh().unwrap(), "nothing is fetched that the cache has");
+}
+
+#[test]
+fn a_damaged_cache_is_only_a_cache() {
+    let rig = Rig::new();
+    let entries: Vec<_> = (0..400).map(|n| (id(n, 0), location(n))).collect();
+    let index = rig.open();
+    index.publish(&point(1), &entries).unwrap();
+    let file = fs::read_dir(&index.folder.path).unwrap().next().unwrap().unwrap().path();
+    drop(index);
+    for damage in 0..3 {
+        let mut bytes = fs::read(&file).unwrap();
+        match damage {
+            0 => bytes[20] ^= 1,
+            1 => bytes.truncate(5000),
+            _ => bytes.clear(),
+        }
+        fs::write(&file, bytes).unwrap();
+        fs::write(file.with_extension("tmp"), "half").unwrap();
+        let index = rig.open();
+        assert!(entries.iter().all(|(id, at)| index.find(id).unwrap() == Some(*at)));
+        assert_eq!(fs::read_dir(&index.folder.path).unwrap().count(), 1);
+    }
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[3000] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let index = rig.open();
+    let asked: Vec<_> = entries.iter().map(|(id, _)| index.ask(id)).collect();
+    assert!(asked.iter().any(|a| a.is_err()), "a damaged page is an error, never an answer");
+    assert!(entries.iter().all(|(id, at)| index.find(id).unwrap() == Some(*at)), "made anew");
+}
+
+#[test]
+fn what_an_attempt_stored_is_told_apart() {
+    let rig = Rig::new();
+    let index = rig.open();
+    for run in 0..(margins::ATTEMPT_RUNS as u32 + 3) {
+        index.publish(&point(1), &[(id(run, 0), location(run))]).unwrap();
+    }
+    index.publish(&point(2), &[(id(5000, 0), location(1))]).unwrap();
+    let attempt = index.attempt(&point(1)).unwrap();
+    let runs = 0..margins::ATTEMPT_RUNS as u32 + 3;
+    assert!(runs.into_iter().all(|run| attempt.holds(&id(run, 0), &index).unwrap()));
+    assert!(!attempt.holds(&id(5000, 0), &index).unwrap());
+    assert!(index.attempt(&point(3)).unwrap().is_empty());
+    let files = fs::read_dir(&index.folder.path).unwrap().count();
+    drop(attempt);
+    let left = fs::read_dir(&index.folder.path).unwrap().count();
+    assert!(left < files, "the files of an attempt go with it");
+}
