@@ -1,0 +1,110 @@
+//! What one run of one child cost.
+//!
+//! The kernel counts it for us when the child is waited for, descendants included. The peak of
+//! memory begins with what this tool itself held when it forked: so this tool stays small.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde::Serialize;
+use walkdir::WalkDir;
+
+use crate::process;
+
+/// One step may take this long, whatever the size.
+const LIMIT: Duration = Duration::from_secs(3600);
+
+/// The cost of one step.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Sample {
+    /// From start to end.
+    pub(super) seconds: f64,
+    /// User and system time of all threads.
+    pub(super) cpu_seconds: f64,
+    /// Peak of resident memory.
+    pub(super) peak_bytes: u64,
+    /// Bytes read from the disk image, where the tool tells.
+    pub(super) read_bytes: Option<u64>,
+    /// Bytes that the step added to what is kept.
+    pub(super) stored_bytes: Option<u64>,
+}
+
+/// Runs a step that must succeed; returns its cost and what it printed.
+pub(super) fn run(command: &mut Command, log: &Path) -> anyhow::Result<(Sample, String)> {
+    let output = std::fs::File::create(log).context("create a file for the output")?;
+    let errors = log.with_extension("err");
+    command.stdout(output).stderr(std::fs::File::create(&errors)?).stdin(Stdio::null());
+    let ended = process::run(command, LIMIT)?;
+    let said = std::fs::read_to_string(&errors).unwrap_or_default();
+    ensure!(ended.ok(), "{command:?}: {}\n{}", ended.words(), said.trim_end());
+    let cpu = ended.usage.utime.saturating_add(ended.usage.stime);
+    let sample = Sample {
+        seconds: ended.wall.as_secs_f64(),
+        cpu_seconds: cpu.as_secs_f64(),
+        peak_bytes: ended.usage.maxrss,
+        read_bytes: None,
+        stored_bytes: None,
+    };
+    Ok((sample, std::fs::read_to_string(log).context("read the output")?))
+}
+
+/// The length of all files below a folder, or of a file.
+pub(super) fn stored(path: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0_u64;
+    for entry in WalkDir::new(path) {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            bytes = bytes.saturating_add(entry.metadata()?.len());
+        }
+    }
+    Ok(bytes)
+}
+
+/// The median of one figure over the rounds; none when a round lacks it.
+pub(super) fn median(samples: &[Sample], figure: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
+    let mut values: Vec<f64> = samples.iter().map(figure).collect::<Option<_>>()?;
+    values.sort_by(f64::total_cmp);
+    let upper = values.get(values.len() / 2)?;
+    let lower = values.get(values.len().saturating_sub(1) / 2)?;
+    Some((lower + upper) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(seconds: f64, read_bytes: Option<u64>) -> Sample {
+        Sample { seconds, cpu_seconds: 0.0, peak_bytes: 0, read_bytes, stored_bytes: None }
+    }
+
+    #[test]
+    fn medians() {
+        let seconds = |values: &[f64]| {
+            let samples: Vec<Sample> = values.iter().map(|value| sample(*value, None)).collect();
+            median(&samples, |sample| Some(sample.seconds))
+        };
+        assert_eq!(seconds(&[9.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(seconds(&[4.0, 1.0]), Some(2.5));
+        assert_eq!(seconds(&[]), None);
+        let partly = [sample(1.0, Some(3)), sample(1.0, None)];
+        assert_eq!(median(&partly, |sample| sample.read_bytes.map(|bytes| bytes as f64)), None);
+    }
+
+    #[test]
+    fn cost_of_a_child() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done"]);
+        let (sample, output) = run(&mut command, &folder.path().join("out")).unwrap();
+        assert_eq!(output, "done\n");
+        assert!(sample.cpu_seconds > 0.0 && sample.seconds > 0.0);
+        assert!(sample.peak_bytes > 1 << 16);
+        assert_eq!(stored(&folder.path().join("out")).unwrap(), 5);
+        let mut fails = Command::new("sh");
+        fails.args(["-c", "echo why >&2; exit 3"]);
+        let error = run(&mut fails, &folder.path().join("out")).unwrap_err().to_string();
+        assert!(error.contains("exit code 3") && error.contains("why"), "{error}");
+    }
+}

@@ -1,0 +1,289 @@
+//! The parts of the test command: what each runs and what it may cost.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+use super::count::{self, Runner};
+use super::{Outcome, Places, python, tool};
+use crate::process::{self, Ended};
+use crate::{licence, tidy};
+
+/// One part, in the order in which they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Part {
+    /// Formatting.
+    Fmt,
+    /// Layering, lengths, banned calls, names.
+    Tidy,
+    /// Licences, sources and banned packages of the dependencies.
+    Deny,
+    /// Lints, all targets.
+    Clippy,
+    /// Unit and integration tests of all crates.
+    Unit,
+    /// Examples in the documentation.
+    Doc,
+    /// The binary, as shipped and with fail points.
+    Binary,
+    /// The demo's whole journey.
+    Demo,
+    /// The table of wrong requests.
+    Badinput,
+    /// Unmodified client libraries against a running service.
+    Clients,
+    /// SIGKILL in every step of backup and restore.
+    Kill,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(match self {
+            Self::Fmt => "fmt",
+            Self::Tidy => "tidy",
+            Self::Deny => "deny",
+            Self::Clippy => "clippy",
+            Self::Unit => "unit",
+            Self::Doc => "doc",
+            Self::Binary => "binary",
+            Self::Demo => "demo",
+            Self::Badinput => "badinput",
+            Self::Clients => "clients",
+            Self::Kill => "kill",
+        })
+    }
+}
+
+impl Part {
+    /// All parts, in their order.
+    pub(super) const ALL: [Self; 11] = [
+        Self::Fmt,
+        Self::Tidy,
+        Self::Deny,
+        Self::Clippy,
+        Self::Unit,
+        Self::Doc,
+        Self::Binary,
+        Self::Demo,
+        Self::Badinput,
+        Self::Clients,
+        Self::Kill,
+    ];
+
+    /// The time after which the part is killed. A cold build of everything falls into clippy,
+    /// unit and binary.
+    pub(super) const fn budget(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Fmt | Self::Tidy => 60,
+            Self::Deny => 240,
+            Self::Clippy | Self::Unit | Self::Binary | Self::Clients => 1200,
+            Self::Doc | Self::Demo | Self::Badinput => 300,
+            Self::Kill => 900,
+        })
+    }
+
+    /// True for parts that drive the built binary.
+    pub(super) const fn needs_binary(self) -> bool {
+        matches!(self, Self::Demo | Self::Badinput | Self::Clients | Self::Kill)
+    }
+
+    /// Runs the part. An error means the same as a failure, told shorter.
+    pub(super) fn run(self, places: &Places, limit: Duration) -> anyhow::Result<Outcome> {
+        let run = Run { part: self, places, end: Instant::now() + limit };
+        match self {
+            Self::Fmt => run.component("rustfmt", "fmt", &["--all", "--check"]),
+            Self::Tidy => run.tidy(),
+            Self::Deny => run.deny(),
+            Self::Clippy => run.component("clippy", "clippy", &CLIPPY),
+            Self::Unit => run.unit(),
+            Self::Doc => run.doc(),
+            Self::Binary => run.binary(),
+            Self::Demo => run.demo(),
+            Self::Badinput => run.clients("badinput"),
+            Self::Clients => run.clients("not badinput and not kill"),
+            Self::Kill => run.clients("kill"),
+        }
+    }
+}
+
+const CLIPPY: [&str; 6] = ["--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+
+/// What the demo prints when the restored bytes are equal, and the head of its table.
+const DEMO_SAYS: [&str; 2] = ["equals the local one", "seconds"];
+
+/// One part while it runs.
+struct Run<'a> {
+    part: Part,
+    places: &'a Places,
+    end: Instant,
+}
+
+impl Run<'_> {
+    fn log(&self, step: &str) -> PathBuf {
+        self.places.work.join("logs").join(format!("{}{step}.log", self.part))
+    }
+
+    fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now())
+    }
+
+    /// Runs one command into its log.
+    fn step(&self, step: &str, command: &mut Command) -> anyhow::Result<(Ended, PathBuf)> {
+        let log = self.log(step);
+        tool::quiet(command);
+        let ended = process::run_logged(command, self.left(), &log)?;
+        Ok((ended, log))
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = tool::cargo();
+        command.args(arguments).current_dir(&self.places.root);
+        command
+    }
+
+    /// A cargo subcommand that is a component of the toolchain.
+    fn component(&self, name: &str, command: &str, rest: &[&str]) -> anyhow::Result<Outcome> {
+        if !tool::has_component(name, command, self.left())? {
+            return Ok(Outcome::absent(format!("{name} is not installed")));
+        }
+        let (ended, log) = self.step("", self.cargo(&[command]).args(rest))?;
+        Ok(outcome(ended, log))
+    }
+
+    fn tidy(&self) -> anyhow::Result<Outcome> {
+        let tidy::Report { findings, allowed } = tidy::check(&self.places.root)?;
+        let text: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+        let note = format!("{} findings, {} exceptions", findings.len(), allowed.len());
+        Ok(Outcome { text, ..Outcome::of(findings.is_empty(), note) })
+    }
+
+    fn deny(&self) -> anyhow::Result<Outcome> {
+        let findings = licence::check(&self.places.root)?;
+        let text = findings.join("\n");
+        let own = Outcome { text, ..Outcome::of(findings.is_empty(), String::new()) };
+        if !findings.is_empty() || !tool::has_cargo_command("deny") {
+            return Ok(own);
+        }
+        let rest = ["deny", "--locked", "check", "licenses", "bans", "sources"];
+        let (ended, log) = self.step("", &mut self.cargo(&rest))?;
+        Ok(outcome(ended, log))
+    }
+
+    fn unit(&self) -> anyhow::Result<Outcome> {
+        let nextest = [
+            "nextest",
+            "run",
+            "--workspace",
+            "--locked",
+            "--no-fail-fast",
+            "--color",
+            "never",
+            "--status-level",
+            "slow",
+            "--final-status-level",
+            "fail",
+        ];
+        let libtest =
+            ["test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests"];
+        let (mut command, runner) = if tool::has_cargo_command("nextest") {
+            (self.cargo(&nextest), Runner::Nextest)
+        } else {
+            (self.cargo(&libtest), Runner::Libtest)
+        };
+        // Tests of the demo make a file system.
+        tool::with_mke2fs(&mut command, &self.places.cache)?;
+        self.counted(&mut command, runner, false)
+    }
+
+    fn doc(&self) -> anyhow::Result<Outcome> {
+        let rest = ["test", "--doc", "--workspace", "--locked", "--no-fail-fast"];
+        self.counted(&mut self.cargo(&rest), Runner::Libtest, true)
+    }
+
+    fn counted(
+        &self,
+        command: &mut Command,
+        runner: Runner,
+        may_be_empty: bool,
+    ) -> anyhow::Result<Outcome> {
+        let (ended, log) = self.step("", command)?;
+        let output = std::fs::read(&log).with_context(|| format!("read {}", log.display()))?;
+        let read = count::read(runner, &String::from_utf8_lossy(&output));
+        let count = count::settle(read, ended.ok(), may_be_empty);
+        Ok(Outcome { count, ..outcome(ended, log) })
+    }
+
+    /// Builds the binary twice in one target folder: the dependencies are shared, and each result
+    /// is copied before the next build replaces it.
+    fn binary(&self) -> anyhow::Result<Outcome> {
+        let folder = self.places.target.join("clients");
+        std::fs::create_dir_all(&folder)?;
+        let mut logs = Vec::new();
+        for (name, features) in [("tresor-failpoints", "failpoints"), ("tresor", "")] {
+            let mut command = self.cargo(&["build", "--locked", "-p", "tresor"]);
+            command.args(["--features", features]);
+            let (ended, log) = self.step(&format!("-{name}"), &mut command)?;
+            logs.push(log);
+            if !ended.ok() {
+                return Ok(Outcome { logs, ..Outcome::of(false, ended.words()) });
+            }
+            // Renamed into place: a copy that is cut short must not look like a binary.
+            let part = folder.join(format!("{name}.part"));
+            std::fs::copy(self.places.target.join("debug/tresor"), &part)?;
+            std::fs::rename(&part, folder.join(name))?;
+        }
+        Ok(Outcome { logs, ..Outcome::of(true, String::new()) })
+    }
+
+    fn demo(&self) -> anyhow::Result<Outcome> {
+        let data = tempfile::tempdir_in(&self.places.work).context("make a folder for the demo")?;
+        let mut command = Command::new(binary(self.places, "tresor")?);
+        command.args(["demo", "--exit", "--size", "96", "--data"]).arg(data.path());
+        tool::with_mke2fs(&mut command, &self.places.cache)?;
+        let (ended, log) = self.step("", command.current_dir(data.path()))?;
+        let output = std::fs::read_to_string(&log).context("read the demo's output")?;
+        let summary = DEMO_SAYS.iter().all(|words| output.contains(words));
+        if ended.ok() && !summary {
+            let note = "it printed no summary or no comparison".to_owned();
+            return Ok(Outcome { logs: vec![log], ..Outcome::of(false, note) });
+        }
+        Ok(outcome(ended, log))
+    }
+
+    /// The Python clients that carry one of the markers.
+    fn clients(&self, markers: &str) -> anyhow::Result<Outcome> {
+        let folder = self.places.root.join("crates/tresor/tests/clients/python");
+        let python = python::environment(&folder, &self.places.cache, self.left())?;
+        let temporary = self.places.work.join(format!("pytest-{}", self.part));
+        let mut command = python.command();
+        command
+            .args(["-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", "-m", markers])
+            .arg(format!("--basetemp={}", temporary.display()))
+            .arg(&folder)
+            .current_dir(&folder)
+            .env("TRESOR_BIN", binary(self.places, "tresor")?)
+            .env("TRESOR_FAILPOINTS_BIN", binary(self.places, "tresor-failpoints")?);
+        let outcome = self.counted(&mut command, Runner::Pytest, false)?;
+        if outcome.count.failed == 0 {
+            // Disk images of hundreds of megabytes; after a failure they are evidence.
+            let _ = std::fs::remove_dir_all(&temporary);
+        }
+        Ok(outcome)
+    }
+}
+
+/// A part of one check: its exit.
+fn outcome(ended: Ended, log: PathBuf) -> Outcome {
+    let note = if ended.ok() { String::new() } else { ended.words() };
+    Outcome { logs: vec![log], ..Outcome::of(ended.ok(), note) }
+}
+
+/// A binary that the part `binary` has left.
+fn binary(places: &Places, name: &str) -> anyhow::Result<PathBuf> {
+    let path: &Path = &places.target.join("clients").join(name);
+    ensure!(path.is_file(), "{} is missing", path.display());
+    Ok(path.to_owned())
+}
