@@ -1,16 +1,18 @@
 //! The bytes behind a grant, as pages: a disk's volume or a snapshot's point, with a VHD footer.
 //!
 //! Azure serves a managed disk as a page blob of the disk's size plus a 512-byte fixed-VHD footer.
-//! Every method blocks and belongs on a thread that may.
+//! Every method that moves bytes blocks and belongs into
+//! [`Service::on_blob`](crate::service::Service::on_blob), which looks whether the grant is still
+//! open and keeps it from being closed meanwhile.
 
-use crate::error::{Fault, Result};
-use crate::model::{Grant, Snapshot};
+use crate::error::{Error, Fault, Result};
+use crate::model::Grant;
 use crate::service::FOOTER_BYTES;
 use jiff::Timestamp;
 use std::ops::Range;
 use std::sync::Arc;
 use tresor_disk::{Volume, image::vhd};
-use tresor_store::{DiffKind, PointKey, Reader, Store};
+use tresor_store::{DiffKind, Reader, Store};
 use uuid::Uuid;
 
 /// An opened page blob.
@@ -23,10 +25,46 @@ pub struct Blob {
     modified: Timestamp,
 }
 
+/// What is opened behind a grant. Its copies share one handle.
 #[derive(Clone)]
-enum Content {
-    Disk(Arc<Volume>),
-    Snapshot { store: Store, reader: Arc<Reader>, point: PointKey, lineage: Uuid },
+pub(crate) enum Content {
+    Disk(Handle),
+    Snapshot { store: Store, reader: Arc<Reader>, lineage: Uuid },
+}
+
+impl Content {
+    /// Lets go of the handle here; blocking, because the last one flushes the volume.
+    pub(crate) fn release(self) {
+        if let Self::Disk(mut handle) = self {
+            drop(handle.0.take());
+        }
+    }
+}
+
+/// A handle of a volume. The last one closes the volume, which flushes it; that is never done on a
+/// thread that serves others too.
+#[derive(Clone)]
+pub(crate) struct Handle(Option<Arc<Volume>>);
+
+impl Handle {
+    pub(crate) fn new(volume: Arc<Volume>) -> Self {
+        Self(Some(volume))
+    }
+
+    fn volume(&self) -> Result<&Volume> {
+        let gone = || Error::internal("work on a disk", "its volume was let go");
+        self.0.as_deref().ok_or_else(gone)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(last) = self.0.take().and_then(Arc::into_inner)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            drop(runtime.spawn_blocking(move || drop(last)));
+        }
+    }
 }
 
 impl std::fmt::Debug for Blob {
@@ -36,21 +74,17 @@ impl std::fmt::Debug for Blob {
 }
 
 impl Blob {
-    pub(crate) fn of_disk(grant: Grant, volume: Arc<Volume>, modified: Timestamp) -> Self {
-        Self { grant, size: volume.size(), content: Content::Disk(volume), modified }
+    pub(crate) fn new(grant: Grant, content: Content, modified: Timestamp) -> Result<Self> {
+        let size = match &content {
+            Content::Disk(handle) => handle.volume()?.size(),
+            Content::Snapshot { reader, .. } => reader.size(),
+        };
+        Ok(Self { grant, content, size, modified })
     }
 
-    pub(crate) fn of_snapshot(
-        grant: Grant,
-        store: Store,
-        (point, reader): (PointKey, Reader),
-        snapshot: &Snapshot,
-        modified: Timestamp,
-    ) -> Self {
-        let lineage = snapshot.source_unique_id;
-        let size = reader.size();
-        let content = Content::Snapshot { store, reader: Arc::new(reader), point, lineage };
-        Self { grant, content, size, modified }
+    /// Lets go of the handle here; blocking.
+    pub(crate) fn release(self) {
+        self.content.release();
     }
 
     /// Size of the disk in bytes, without the footer.
@@ -89,7 +123,7 @@ impl Blob {
                 .unwrap_or_default();
         let (disk, behind) = out.split_at_mut_checked(on_disk).unwrap_or_default();
         match &self.content {
-            Content::Disk(volume) => volume.read_at(disk, range.start)?,
+            Content::Disk(handle) => handle.volume()?.read_at(disk, range.start)?,
             Content::Snapshot { reader, .. } => reader.read_at(disk, range.start)?,
         }
         let footer = self.footer();
@@ -109,7 +143,7 @@ impl Blob {
         let on_disk = range.start.min(self.size)..range.end.min(self.size);
         let mut found = match &self.content {
             _ if on_disk.is_empty() => vec![],
-            Content::Disk(volume) => volume.extents(on_disk)?,
+            Content::Disk(handle) => handle.volume()?.extents(on_disk)?,
             Content::Snapshot { reader, .. } => reader.extents(on_disk)?,
         };
         for extent in &mut found {
@@ -130,8 +164,8 @@ impl Blob {
         self.checked(&range)?;
         let header = "x-ms-previous-snapshot-url";
         let (
-            Content::Snapshot { store, point, lineage, .. },
-            Content::Snapshot { point: old, lineage: of, .. },
+            Content::Snapshot { store, reader, lineage },
+            Content::Snapshot { reader: old, lineage: of, .. },
         ) = (&self.content, &older.content)
         else {
             let message = format!("{header}: both must be snapshots.");
@@ -141,12 +175,16 @@ impl Blob {
             let message = format!("{header}: the older snapshot is not of the same disk.");
             return Err(Fault::invalid(header, message).into());
         }
-        if older.modified > self.modified {
+        // The times of the points, not of the resources: a new tag makes nothing newer.
+        let (old, new) = (old.record(), reader.record());
+        if old.time > new.time {
             let message = format!("{header}: that snapshot is the newer one.");
             return Err(Fault::invalid(header, message).into());
         }
+        // The store finds the difference of the whole disk at once, whatever the range: 24 bytes
+        // for each run of changed chunks. Only what lies in the range is kept from here on.
         let mut out = vec![];
-        for change in store.diff(old, point)? {
+        for change in store.diff(&old.key, &new.key)? {
             let start = (change.offset / FOOTER_BYTES * FOOTER_BYTES).max(range.start);
             let end = (change.offset + change.len).next_multiple_of(FOOTER_BYTES).min(range.end);
             if start < end {
@@ -177,7 +215,7 @@ impl Blob {
 
     fn writable(&self) -> Result<&Volume> {
         match &self.content {
-            Content::Disk(volume) => Ok(volume),
+            Content::Disk(handle) => handle.volume(),
             Content::Snapshot { .. } => {
                 Err(Fault::invalid("access", "A snapshot cannot be written.").into())
             }

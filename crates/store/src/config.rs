@@ -37,7 +37,8 @@ pub struct StoreConfig {
     /// Whether each compressed chunk is decompressed and compared before it is stored:
     /// the only defence against memory that flips bits while compressing.
     pub check_codec: bool,
-    /// Stored bytes after which an index run makes them findable again.
+    /// Stored bytes after which, at the latest, an index run makes them findable again. The
+    /// first run of an ingest comes after one pack, each further one after twice as much.
     pub checkpoint_bytes: u64,
     /// Memory of Argon2id for passphrase slots, in KiB.
     pub argon2_kib: u32,

@@ -118,7 +118,7 @@ impl Reader {
         Ok(Some(map.start(window + 1)).filter(|next| *next < range.end))
     }
 
-    fn within(&self, range: Range<u64>) -> Result<Range<u64>> {
+    pub(crate) fn within(&self, range: Range<u64>) -> Result<Range<u64>> {
         if range.start > range.end || range.end > self.size() {
             return Err(Error::new(ErrorKind::Invalid, "the range lies outside the disk"));
         }

@@ -40,6 +40,8 @@ struct Fetch {
 struct Job<'a> {
     reader: &'a Reader,
     sink: &'a dyn Sink,
+    /// The part of the disk that is restored.
+    range: Range<u64>,
     /// Tidy ranges that must not be written.
     skip: &'a [Range<u64>],
     watch: &'a dyn Watch,
@@ -59,10 +61,34 @@ impl Reader {
         skip: &[Range<u64>],
         watch: &dyn Watch,
     ) -> Result<Restored> {
+        self.restore_parts(sink, 0..self.size(), skip, watch)
+    }
+
+    /// Writes a part of the point to `sink`, which is all zeros there. The watcher is told of
+    /// every byte of the part once.
+    pub fn restore_range(
+        &self,
+        sink: &dyn Sink,
+        range: Range<u64>,
+        watch: &dyn Watch,
+    ) -> Result<Restored> {
+        let range = self.within(range)?;
+        let outside = [0..range.start, range.end..self.size()];
+        self.restore_parts(sink, range, &outside, watch)
+    }
+
+    fn restore_parts(
+        &self,
+        sink: &dyn Sink,
+        range: Range<u64>,
+        skip: &[Range<u64>],
+        watch: &dyn Watch,
+    ) -> Result<Restored> {
         let skip = tidy(skip, self.size());
         let job = Job {
             reader: self,
             sink,
+            range: range.clone(),
             skip: &skip,
             watch,
             written: AtomicU64::new(0),
@@ -71,13 +97,13 @@ impl Reader {
             stop: AtomicBool::new(false),
             failed: Mutex::new(None),
         };
-        watch.expect(self.size());
-        let (mut next, mut done) = (Some(0), 0);
+        watch.expect(range.end - range.start);
+        let (mut next, mut done) = (Some(range.start), range.start);
         while let Some(from) = next {
             let mut batch = Vec::new();
             next = job.gather(from, &mut batch)?;
-            let stored = batch.iter().map(|p| u64::from(p.len)).sum::<u64>();
-            let end = next.unwrap_or(self.size());
+            let stored = batch.iter().map(|p| job.inside(p)).sum::<u64>();
+            let end = next.unwrap_or(range.end);
             watch.advance((end - done).saturating_sub(stored), 0);
             done = end;
             job.run(batch)?;
@@ -95,7 +121,7 @@ impl Job<'_> {
     fn gather(&self, from: u64, batch: &mut Vec<Placed>) -> Result<Option<u64>> {
         let mut next = Some(from);
         while let Some(at) = next.filter(|_| batch.len() < margins::RESTORE_BATCH) {
-            next = self.reader.placed(at..self.reader.size(), batch)?;
+            next = self.reader.placed(at..self.range.end, batch)?;
         }
         Ok(next)
     }
@@ -135,7 +161,7 @@ impl Job<'_> {
         let mut found = Vec::with_capacity(batch.len());
         for placed in batch {
             if self.wanted(&placed).is_empty() {
-                self.watch.advance(u64::from(placed.len), 0);
+                self.watch.advance(self.inside(&placed), 0);
                 continue;
             }
             found.push((loader.locate(&placed.id)?, placed));
@@ -213,8 +239,14 @@ impl Job<'_> {
             let to = (range.end - placed.offset) as usize;
             self.write(part(raw, from..to)?, range.start)?;
         }
-        self.watch.advance(u64::from(placed.len), 0);
+        self.watch.advance(self.inside(placed), 0);
         Ok(())
+    }
+
+    /// Bytes of a chunk that lie in the part that is restored.
+    fn inside(&self, placed: &Placed) -> u64 {
+        let end = (placed.offset + u64::from(placed.len)).min(self.range.end);
+        end.saturating_sub(placed.offset.max(self.range.start))
     }
 
     fn write(&self, data: &[u8], offset: u64) -> Result<()> {

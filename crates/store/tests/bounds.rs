@@ -300,3 +300,44 @@ fn an_object_store_that_lies_is_refused() {
     let rig = Rig::on(Arc::new(Liar(InMemory::new())), 1);
     assert_eq!(rig.try_init(small()).unwrap_err().kind(), ErrorKind::Unsupported);
 }
+
+#[test]
+fn a_restore_by_parts_is_the_whole_and_each_part_stays_in_its_bounds() {
+    let rig = Rig::new();
+    let store = rig.init(small());
+    let disk = patterned(&mut Rng::new(7), 700 << 10);
+    ingest(&store, 1, None, &Memory::sparse(disk.clone()), None).unwrap();
+    let reader = store.reader(&key(1)).unwrap();
+    let whole = Target::new(reader.size());
+    let mut at: u64 = 0;
+    for length in [1, 511, 70_001, 130_000, u64::MAX] {
+        let part = at..reader.size().min(at.saturating_add(length));
+        let (alone, watch) = (Target::new(reader.size()), Progress::default());
+        reader.restore_range(&alone, part.clone(), &watch).unwrap();
+        assert_eq!((watch.expected(), watch.done()), (part.end - at, part.end - at));
+        let mut expected = vec![0; disk.len()];
+        let within = part.start as usize..part.end as usize;
+        expected[within.clone()].copy_from_slice(&disk[within]);
+        assert!(*alone.bytes() == expected, "{part:?}");
+        reader.restore_range(&whole, part.clone(), &()).unwrap();
+        at = part.end;
+    }
+    assert!(*whole.bytes() == disk);
+    assert!(reader.restore_range(&whole, 0..reader.size() + 1, &()).is_err());
+}
+
+#[test]
+fn data_behind_a_hole_longer_than_any_buffer_is_kept() {
+    let rig = Rig::new();
+    let store = rig.init(StoreConfig::default());
+    let mut disk = vec![0; 12 << 20];
+    disk[..1 << 20].fill(0xa5);
+    disk[9 << 20..10 << 20].fill(0x5a);
+    // Once as a hole that is known, once as zeros that have to be read.
+    for (number, source) in [(1, Memory::sparse(disk.clone())), (2, Memory::dense(disk.clone()))] {
+        ingest(&store, number, None, &source, None).unwrap();
+        let target = Target::new(disk.len() as u64);
+        store.reader(&key(number)).unwrap().restore(&target, &[], &()).unwrap();
+        assert!(*target.bytes() == disk);
+    }
+}

@@ -1,12 +1,14 @@
-//! Test tools: simulated time and seeded chance, objects that fail on purpose, and disks made of
-//! a model.
+//! Test tools: simulated time and seeded chance, objects that fail on purpose, a file system
+//! that loses power, and disks in memory.
 //!
 //! Everything here is deterministic: a test that prints its seed can be run again.
 
+mod crash;
 mod disk;
 mod fault;
 mod sim;
 
+pub use crash::{CrashFiles, Flush, Luck};
 pub use disk::{Memory, Progress, Rng, Target};
 pub use fault::{Fault, Faulty, Operation};
-pub use sim::{SimClock, SimChance, sim_env};
+pub use sim::{SimChance, SimClock, sim_env};

@@ -82,3 +82,23 @@ pub fn sim_env(seed: u64) -> (Env, Arc<SimClock>) {
     let clock = Arc::new(SimClock::new(start));
     (Env::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SimChance::new(seed))), clock)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_stands_still_until_it_is_moved_and_chance_repeats_itself() {
+        let (env, clock) = sim_env(1);
+        let (before, started) = (env.domain(), env.monotonic());
+        assert_eq!(env.real(), before);
+        clock.advance(Duration::from_secs(3600));
+        assert_eq!(env.domain().duration_since(before).as_secs(), 3600);
+        assert_eq!(env.monotonic() - started, Duration::from_secs(3600));
+        let (same, other) = (sim_env(1).0, sim_env(2).0);
+        let drawn: [u8; 40] = env.bytes();
+        assert_eq!(same.bytes::<40>(), drawn);
+        assert_ne!(other.bytes::<40>(), drawn);
+        assert_eq!(env.uuid().get_version_num(), 4);
+    }
+}

@@ -111,11 +111,6 @@ pub(super) async fn put(request: Request) -> Result<Reply, ArmError> {
     if role.assignable_scopes.is_empty() {
         return Err(scopes.invalid("must name at least one scope."));
     }
-    // Whoever defines a role must be allowed to wherever it can be assigned.
-    for at in &role.assignable_scopes {
-        let action = "Microsoft.Authorization/roleDefinitions/write";
-        request.app.service.allow(&request.caller, action, at).await?;
-    }
     let role = request.app.service.role_put(&request.caller, role).await?;
     Ok(Reply::created(document(&request, &role)))
 }

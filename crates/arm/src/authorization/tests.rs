@@ -116,3 +116,40 @@ async fn roles_are_found_by_name_and_made() {
     let built_in = format!("{at}/{READER}");
     assert_eq!(site.ask(Method::DELETE, &built_in, None).await.status, StatusCode::BAD_REQUEST);
 }
+
+const ADMINISTRATOR: &str = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9";
+
+#[tokio::test]
+async fn a_role_is_changed_and_used_only_where_it_belongs() {
+    let site = Site::new().await;
+    let (ours, theirs) = (site.group("ours").await, site.group("theirs").await);
+    let stranger = site.stranger().await;
+    let (token, id) = (site.token_of(&stranger), stranger.object_id.to_string());
+    let given = format!("{theirs}/providers/Microsoft.Authorization/roleAssignments/{NAME}");
+    let body = assignment(&site, ADMINISTRATOR, &id);
+    assert_eq!(site.ask(Method::PUT, &given, Some(body)).await.status, StatusCode::CREATED);
+    let role = |scope: &str, action: &str| {
+        json!({"properties": {
+            "roleName": "Ours", "permissions": [{"actions": [action]}], "assignableScopes": [scope],
+        }})
+    };
+    let at =
+        |group: &str| format!("{group}/providers/Microsoft.Authorization/roleDefinitions/{NAME}");
+    let made = site.ask(Method::PUT, &at(&ours), Some(role(&ours, "a/b/read"))).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+
+    // An administrator of another group takes it over by the path of that group.
+    let taken = site.ask_as(&token, Method::PUT, &at(&theirs), Some(role(&theirs, "*"))).await;
+    assert_eq!((taken.status.as_u16(), taken.code()), (403, "AuthorizationFailed"));
+    let gone = site.ask_as(&token, Method::DELETE, &at(&theirs), None).await;
+    assert_eq!((gone.status.as_u16(), gone.code()), (403, "AuthorizationFailed"));
+    assert_eq!(site.ask(Method::GET, &at(&ours), None).await.body, made.body);
+
+    // And it is of no use where it was not made for.
+    let used = format!("{theirs}/providers/Microsoft.Authorization/roleAssignments/{OTHER}");
+    let refused = site.ask(Method::PUT, &used, Some(assignment(&site, NAME, &id))).await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (400, "InvalidParameter"));
+    let used = format!("{ours}/providers/Microsoft.Authorization/roleAssignments/{OTHER}");
+    let right = site.ask(Method::PUT, &used, Some(assignment(&site, NAME, &id))).await;
+    assert_eq!(right.status, StatusCode::CREATED, "{right:?}");
+}

@@ -5,7 +5,8 @@
 //! that a difference is asked against is checked like any other and names a grant of ours.
 //!
 //! What must always hold: at most [`TRANSFERS`] requests move bytes at one time, each with at most
-//! one part of [`PART`] bytes in memory; every call into the domain runs where it may block.
+//! one part of [`PART`] bytes in memory. Every part is moved by [`on_blob`], which looks for the
+//! grant again: a request that began before its URL was closed does not outlive it.
 
 mod condition;
 mod digest;
@@ -95,9 +96,9 @@ async fn route(app: &Arc<App>, call: Call, body: Body) -> Result<Response<Body>,
     let comp = call.query.get("comp").map(str::to_ascii_lowercase);
     match (call.head.method.clone(), comp.as_deref()) {
         (Method::HEAD, None) => read::properties(&call),
-        (Method::GET, None) => read::get(call).await,
+        (Method::GET, None) => read::get(app, call).await,
         (Method::GET, Some("pagelist")) => pages::list(app, call).await,
-        (Method::PUT, None) => put::whole(call).await,
+        (Method::PUT, None) => put::whole(app, call).await,
         (Method::PUT, Some("page")) => put::page(app, call, body).await,
         (Method::GET | Method::HEAD | Method::PUT, Some(other)) => {
             Err(BlobFault::query(&format!("comp={other} is not supported on a managed disk.")))
@@ -106,12 +107,11 @@ async fn route(app: &Arc<App>, call: Call, body: Body) -> Result<Response<Body>,
     }
 }
 
-/// Runs a call of the domain on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> tresor_core::error::Result<T> + Send + 'static,
+/// Does something with the bytes of a blob where it may block, if its grant is still open.
+async fn on_blob<T: Send + 'static>(
+    app: &App,
+    blob: &Blob,
+    work: impl FnOnce(&Blob) -> tresor_core::error::Result<T> + Send + 'static,
 ) -> Result<T, BlobFault> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(BlobFault::from),
-        Err(ended) => Err(BlobFault::internal(ended)),
-    }
+    app.service.on_blob(blob, work).await?.ok_or_else(BlobFault::unauthenticated)
 }

@@ -4,7 +4,7 @@
 //! written window by window as it is sent: its size does not depend on memory.
 
 use super::fault::BlobFault;
-use super::{Call, blocking, condition, head, range, sas};
+use super::{Call, condition, head, on_blob, range, sas};
 use crate::App;
 use axum::body::Body;
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tresor_core::blob::Blob;
 
@@ -27,7 +28,7 @@ const PREVIOUS: &str = "x-ms-previous-snapshot-url";
 type Found = (Range<u64>, bool);
 
 /// GET with `comp=pagelist`.
-pub(super) async fn list(app: &App, call: Call) -> Result<Response<Body>, BlobFault> {
+pub(super) async fn list(app: &Arc<App>, call: Call) -> Result<Response<Body>, BlobFault> {
     let blob = &call.blob;
     condition::check(&call.head.headers, &blob.etag(), blob.last_modified(), true)?;
     let length = call.length();
@@ -37,11 +38,11 @@ pub(super) async fn list(app: &App, call: Call) -> Result<Response<Body>, BlobFa
     };
     let source = match previous(app, &call).await? {
         Some(older) => {
-            let (blob, range) = (call.blob.clone(), wanted.clone());
-            let found = blocking(move || blob.diff(&older, range)).await?;
+            let range = wanted.clone();
+            let found = on_blob(app, &call.blob, move |blob| blob.diff(&older, range)).await?;
             Source::Changes(found.into_iter())
         }
-        None => Source::Data(call.blob.clone(), wanted.clone()),
+        None => Source::Data(Arc::clone(app), call.blob.clone(), wanted.clone()),
     };
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
@@ -68,7 +69,7 @@ async fn previous(app: &App, call: &Call) -> Result<Option<Blob>, BlobFault> {
 
 /// Where ranges come from.
 enum Source {
-    Data(Blob, Range<u64>),
+    Data(Arc<App>, Blob, Range<u64>),
     Changes(std::vec::IntoIter<Found>),
 }
 
@@ -76,12 +77,11 @@ impl Source {
     /// The ranges of the next window; None at the end.
     async fn next(&mut self) -> Result<Option<Vec<Found>>, BlobFault> {
         match self {
-            Self::Data(_, left) if left.is_empty() => Ok(None),
-            Self::Data(blob, left) => {
+            Self::Data(_, _, left) if left.is_empty() => Ok(None),
+            Self::Data(app, blob, left) => {
                 let window = left.start..left.start.saturating_add(WINDOW).min(left.end);
                 left.start = window.end;
-                let blob = blob.clone();
-                let found = blocking(move || blob.extents(window)).await?;
+                let found = on_blob(app, blob, |blob| blob.extents(window)).await?;
                 Ok(Some(found.into_iter().map(|range| (range, false)).collect()))
             }
             Self::Changes(left) => {

@@ -1,7 +1,7 @@
 //! Writing a blob: pages, and the Put Blob with which some clients begin an upload.
 
 use super::fault::BlobFault;
-use super::{Call, PAGE, PART, blocking, condition, digest, footer, head, range};
+use super::{Call, PAGE, PART, condition, digest, footer, head, on_blob, range};
 use crate::App;
 use axum::body::Body;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ pub(super) async fn page(app: &App, call: Call, body: Body) -> Result<Response<B
     let digest = match write.as_str() {
         "update" => Some(update(app, &call, pages, body).await?),
         "clear" => {
-            clear(&call, pages).await?;
+            clear(app, &call, pages).await?;
             None
         }
         "" => return Err(BlobFault::missing("x-ms-page-write")),
@@ -34,7 +34,7 @@ pub(super) async fn page(app: &App, call: Call, body: Body) -> Result<Response<B
 }
 
 /// PUT of the blob itself: the disk as it is, made all zeros.
-pub(super) async fn whole(call: Call) -> Result<Response<Body>, BlobFault> {
+pub(super) async fn whole(app: &App, call: Call) -> Result<Response<Body>, BlobFault> {
     allowed(&call)?;
     let kind = call.header("x-ms-blob-type").ok_or_else(|| BlobFault::missing("x-ms-blob-type"))?;
     if !kind.eq_ignore_ascii_case("PageBlob") {
@@ -49,8 +49,7 @@ pub(super) async fn whole(call: Call) -> Result<Response<Body>, BlobFault> {
     if content_length(&call)? != 0 {
         return Err(BlobFault::header("Content-Length", "Put Blob of pages has no body."));
     }
-    let blob = call.blob.clone();
-    blocking(move || blob.clear(0..blob.size())).await?;
+    on_blob(app, &call.blob, |blob| blob.clear(0..blob.size())).await?;
     Ok(written(&call, None))
 }
 
@@ -136,8 +135,8 @@ async fn update(
         return Err(BlobFault::new(StatusCode::BAD_REQUEST, "InvalidInput", message));
     }
     if !disk.is_empty() {
-        let (blob, disk) = (call.blob.clone(), bytes.slice(..disk.len()));
-        blocking(move || blob.write(pages.start, &disk)).await?;
+        let disk = bytes.slice(..disk.len());
+        on_blob(app, &call.blob, move |blob| blob.write(pages.start, &disk)).await?;
     }
     Ok(digest)
 }
@@ -153,7 +152,7 @@ async fn receive(app: &App, body: Body) -> Result<Bytes, BlobFault> {
     }
 }
 
-async fn clear(call: &Call, pages: Range<u64>) -> Result<(), BlobFault> {
+async fn clear(app: &App, call: &Call, pages: Range<u64>) -> Result<(), BlobFault> {
     if content_length(call)? != 0 {
         return Err(BlobFault::header("Content-Length", "clearing pages has no body."));
     }
@@ -162,8 +161,7 @@ async fn clear(call: &Call, pages: Range<u64>) -> Result<(), BlobFault> {
             "The last {PAGE} bytes are the VHD footer of the disk and cannot be cleared."
         )));
     }
-    let blob = call.blob.clone();
-    blocking(move || blob.clear(pages)).await
+    on_blob(app, &call.blob, move |blob| blob.clear(pages)).await
 }
 
 fn written(call: &Call, digest: Option<String>) -> Response<Body> {

@@ -1,13 +1,15 @@
 //! Reading a blob: its properties and its bytes, in parts.
 
 use super::fault::BlobFault;
-use super::{Call, PART, blocking, condition, digest, head, range};
+use super::{Call, PART, condition, digest, head, on_blob, range};
+use crate::App;
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use http::{HeaderName, Response, StatusCode, header};
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tresor_core::blob::Blob;
 
@@ -23,7 +25,7 @@ pub(super) fn properties(call: &Call) -> Result<Response<Body>, BlobFault> {
 }
 
 /// GET, of all or of a range.
-pub(super) async fn get(call: Call) -> Result<Response<Body>, BlobFault> {
+pub(super) async fn get(app: &Arc<App>, call: Call) -> Result<Response<Body>, BlobFault> {
     check(&call)?;
     let length = call.length();
     let asked = range::of(&call.head.headers)?;
@@ -33,7 +35,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, BlobFault> {
     };
     let digest = wants_md5(&call, asked.is_some(), &wanted)?;
     // The first part is read before the answer begins, so that a failure can still be told.
-    let first = part(&call.blob, wanted.clone()).await?;
+    let first = part(app, &call.blob, wanted.clone()).await?;
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     head::properties(headers, &call.blob);
@@ -47,7 +49,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, BlobFault> {
         head::set(headers, header::CONTENT_RANGE, &shown);
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
-    *response.body_mut() = body(call.blob, first, wanted, call.permit);
+    *response.body_mut() = body(Arc::clone(app), call.blob, first, wanted, call.permit);
     Ok(response)
 }
 
@@ -69,25 +71,30 @@ fn wants_md5(call: &Call, ranged: bool, wanted: &Range<u64>) -> Result<bool, Blo
 }
 
 /// The first part of a range.
-async fn part(blob: &Blob, range: Range<u64>) -> Result<Bytes, BlobFault> {
-    let blob = blob.clone();
+async fn part(app: &App, blob: &Blob, range: Range<u64>) -> Result<Bytes, BlobFault> {
     let end = range.start.saturating_add(PART).min(range.end);
-    blocking(move || blob.read(range.start..end)).await.map(Bytes::from)
+    on_blob(app, blob, move |blob| blob.read(range.start..end)).await.map(Bytes::from)
 }
 
 /// A body of parts, each read when the one before has gone.
-fn body(blob: Blob, first: Bytes, range: Range<u64>, permit: OwnedSemaphorePermit) -> Body {
-    let next = range.start + first.len() as u64;
-    let rest =
-        stream::try_unfold((blob, next..range.end, permit), |(blob, left, permit)| async move {
-            if left.is_empty() {
-                return Ok(None);
-            }
-            // An error here breaks the connection off: the length was promised already.
-            let read = part(&blob, left.clone()).await;
-            let bytes = read.map_err(|fault| io::Error::other(fault.message))?;
-            let next = left.start + bytes.len() as u64;
-            Ok::<_, io::Error>(Some((bytes, (blob, next..left.end, permit))))
-        });
+fn body(
+    app: Arc<App>,
+    blob: Blob,
+    first: Bytes,
+    range: Range<u64>,
+    permit: OwnedSemaphorePermit,
+) -> Body {
+    let from = range.start + first.len() as u64;
+    let start = (app, blob, from..range.end, permit);
+    let rest = stream::try_unfold(start, |(app, blob, left, permit)| async move {
+        if left.is_empty() {
+            return Ok(None);
+        }
+        // An error here breaks the connection off: the length was promised already.
+        let read = part(&app, &blob, left.clone()).await;
+        let bytes = read.map_err(|fault| io::Error::other(fault.message))?;
+        let next = left.start + bytes.len() as u64;
+        Ok::<_, io::Error>(Some((bytes, (app, blob, next..left.end, permit))))
+    });
     Body::from_stream(stream::once(async { Ok(first) }).chain(rest))
 }

@@ -2,7 +2,8 @@
 //!
 //! The signature covers the disk's unique id, the grant, what it allows and when it ends, so a URL
 //! is worth nothing for another disk, a later disk of the same name, or a longer time. The grant
-//! itself is looked up each time: closing it ends every URL that was made of it.
+//! itself is looked up each time that bytes move, also in the middle of a request: closing it ends
+//! every URL that was made of it.
 
 use super::TRANSFERS;
 use super::fault::BlobFault;
@@ -114,11 +115,12 @@ pub(super) async fn open(app: &App, path: &str, query: &Query) -> Result<Blob, B
     open_claim(app, &claim).await
 }
 
-/// Opens the bytes of a claim after checking it.
+/// Opens the bytes of a claim after checking it: nothing is opened for a signature that is wrong.
 pub(super) async fn open_claim(app: &App, claim: &Claim) -> Result<Blob, BlobFault> {
-    let found = app.service.blob(claim.grant).await?;
-    let good = found.filter(|blob| {
-        blob.grant.unique_id == claim.unique_id && app.blob.holds(&blob.grant, &claim.signature)
+    let found = app.service.grant(claim.grant).await?;
+    let good = found.filter(|grant| {
+        grant.unique_id == claim.unique_id && app.blob.holds(grant, &claim.signature)
     });
-    good.ok_or_else(BlobFault::unauthenticated)
+    let grant = good.ok_or_else(BlobFault::unauthenticated)?;
+    app.service.blob(grant.id).await?.ok_or_else(BlobFault::unauthenticated)
 }

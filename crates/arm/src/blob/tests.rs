@@ -2,6 +2,7 @@
 
 mod door;
 mod parts;
+mod revoked;
 mod transfer;
 
 use crate::site::{HOST, Site};

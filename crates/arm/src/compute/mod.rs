@@ -32,7 +32,8 @@ pub(crate) fn routes() -> Vec<Route> {
 /// resource as it is now; None for one that is gone, failed or still at work.
 ///
 /// # Errors
-/// When the domain cannot answer.
+/// When the domain cannot answer, or when a signed URL is asked for by somebody who may not open
+/// the disk.
 pub(crate) async fn output(
     request: &Request,
     operation: &Operation,
@@ -47,9 +48,17 @@ pub(crate) async fn output(
     let Ok(grant) = Uuid::try_parse(grant) else {
         return Ok(None);
     };
-    let open = request.app.service.blob(grant).await?;
-    Ok(open.map(|blob| {
-        let url = request.app.blob.url(&request.base, &blob.grant);
+    if operation.caller != request.caller.object_id {
+        // The URL is the right itself, so whoever did not ask for it needs what asking needs.
+        let action = match operation.resource.kind().as_str() {
+            SNAPSHOTS => "Microsoft.Compute/snapshots/beginGetAccess/action",
+            _ => "Microsoft.Compute/disks/beginGetAccess/action",
+        };
+        request.app.service.allow(&request.caller, action, &operation.resource).await?;
+    }
+    let open = request.app.service.grant(grant).await?;
+    Ok(open.map(|grant| {
+        let url = request.app.blob.url(&request.base, &grant);
         json!({ "accessSAS": url })
     }))
 }

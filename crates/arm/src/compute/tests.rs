@@ -135,3 +135,40 @@ async fn wrong_requests_make_nothing() {
     let page = site.ask(Method::GET, &format!("{here}/disks"), None).await.body;
     assert_eq!(page["value"], json!([]));
 }
+
+#[tokio::test]
+async fn a_reader_follows_an_operation_and_gets_no_signed_url() {
+    let site = Site::new().await;
+    let group = site.group("rg").await;
+    let path = format!("{group}/providers/Microsoft.Compute/disks/one");
+    put(&site, &path, empty(1)).await;
+    let body = json!({ "access": "Read", "durationInSeconds": 60 });
+    let begun = site.ask(Method::POST, &format!("{path}/beginGetAccess"), Some(body)).await;
+    let (status, location) =
+        (local(begun.header("azure-asyncoperation")), local(begun.header("location")));
+    let stranger = site.stranger().await;
+    let token = site.token_of(&stranger);
+    let give = async |role: &str, name: u8| {
+        let at = format!(
+            "{group}/providers/Microsoft.Authorization/roleAssignments\
+             /11111111-0000-0000-0000-00000000000{name}"
+        );
+        let body = json!({ "properties": {
+            "roleDefinitionId": format!("/x/{role}"), "principalId": stranger.object_id,
+        }});
+        assert_eq!(site.ask(Method::PUT, &at, Some(body)).await.status, 201);
+    };
+    give("acdd72a7-3385-48ef-bd42-f606fba81ae7", 1).await;
+    assert_eq!(site.ask_as(&token, Method::GET, &path, None).await.status, 200);
+    for url in [&status, &location] {
+        let refused = site.ask_as(&token, Method::GET, url, None).await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (403, "AuthorizationFailed"));
+        assert!(!refused.body.to_string().contains("sig="), "{refused:?}");
+    }
+    let own = site.ask(Method::GET, &location, None).await;
+    assert!(own.body["accessSAS"].as_str().unwrap().contains("sig="), "{own:?}");
+    // Whoever could open the disk gets what opening it gives.
+    give("3e5e47e6-65f7-47ef-90b5-e5dd4d455f24", 2).await;
+    let allowed = site.ask_as(&token, Method::GET, &location, None).await;
+    assert_eq!(allowed.body, own.body);
+}

@@ -92,6 +92,10 @@ impl Stage {
         let creation = json!({ "createOption": "Upload", "uploadSizeBytes": (4 << 20) + 512 });
         let body = json!({ "location": "westus", "properties": { "creationData": creation } });
         self.finish(Method::PUT, &path, Some(body)).await;
+        // A disk whose upload has not ended is not whole and cannot be protected.
+        let open = json!({ "access": "Write", "durationInSeconds": 60 });
+        self.finish(Method::POST, &format!("{path}/beginGetAccess"), Some(open)).await;
+        self.finish(Method::POST, &format!("{path}/endGetAccess"), None).await;
         path
     }
 

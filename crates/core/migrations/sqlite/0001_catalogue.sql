@@ -45,9 +45,11 @@ CREATE TABLE assignments (
 CREATE INDEX assignments_by_principal ON assignments (principal, key);
 
 CREATE TABLE operations (
-    id     TEXT NOT NULL PRIMARY KEY,
-    record TEXT NOT NULL
+    id     TEXT    NOT NULL PRIMARY KEY,
+    ended  INTEGER,
+    record TEXT    NOT NULL
 ) STRICT;
+CREATE INDEX operations_by_end ON operations (ended);
 
 CREATE TABLE jobs (
     id      TEXT    NOT NULL PRIMARY KEY,

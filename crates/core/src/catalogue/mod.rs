@@ -38,7 +38,8 @@ pub enum Write {
     PutResource(Resource, Expect),
     /// Fails unless the resource is there at this version.
     RequireResource(ResourceId, i64),
-    /// Removes a resource; absent is fine.
+    /// Removes a resource and the role assignments at it and below, so that a later resource of
+    /// the same name begins without them; absent is fine.
     DeleteResource(ResourceId),
     /// Takes a name that only one holder can have; fails when another holds it.
     Claim {
@@ -69,6 +70,8 @@ pub enum Write {
     DeleteAssignment(ResourceId),
     /// Makes or changes an operation.
     PutOperation(Operation),
+    /// Removes operations that ended before this time: nobody polls them any more.
+    ForgetOperations(Timestamp),
     /// Makes or changes a job.
     PutJob(Job),
     /// Makes or changes a recovery point.
@@ -82,6 +85,8 @@ pub enum Write {
     },
     /// Makes a grant.
     PutGrant(Grant),
+    /// Removes one grant; absent is fine.
+    DeleteGrant(Uuid),
     /// Removes all grants of a disk or snapshot.
     DeleteGrants(ResourceId),
     /// Queues work.

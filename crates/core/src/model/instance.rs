@@ -37,6 +37,14 @@ pub struct Instance {
     pub deletion: Option<Deletion>,
 }
 
+impl Instance {
+    /// Whether it was protecting its disk at some time, and so keeps others from it.
+    #[must_use]
+    pub fn holds_its_disk(&self) -> bool {
+        !matches!(self.state, ProtectionState::Configuring | ProtectionState::ConfiguringFailed)
+    }
+}
+
 /// What is protected, with the client's own words for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Datasource {

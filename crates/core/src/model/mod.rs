@@ -18,8 +18,8 @@ pub use disk::{Access, Attributes, Disk, DiskState, Grant, Origin, Provisioning,
 pub use id::{ID_BYTES_MAX, IdError, ResourceId};
 pub use instance::{Datasource, Deletion, IdentityChoice, Instance, ProtectionState};
 pub use operation::{
-    Job, JobCategory, JobStatus, Operation, OperationStatus, PointRef, Progress, Transfer, Work,
-    WorkKind,
+    DoomedPoint, Job, JobCategory, JobStatus, Operation, OperationStatus, PointRef, Progress,
+    Transfer, Work, WorkKind,
 };
 pub use point::{Point, PointState};
 pub use policy::{

@@ -169,6 +169,23 @@ pub struct Work {
     pub steps: BTreeMap<String, serde_json::Value>,
 }
 
+impl WorkKind {
+    /// Whether the work can end without effect. Removals cannot: they are tried until they succeed.
+    #[must_use]
+    pub fn may_fail(&self) -> bool {
+        !matches!(self, Self::Purge { .. } | Self::Discard { .. })
+    }
+}
+
+/// A point that goes once it is neither pinned nor what a disk's change map is relative to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoomedPoint {
+    /// Its key.
+    pub key: String,
+    /// Unique id of the disk that it was taken of, when its change map may name the point.
+    pub disk: Option<Uuid>,
+}
+
 /// What a worker does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -199,15 +216,28 @@ pub enum WorkKind {
     Snapshot {
         /// The snapshot.
         snapshot: ResourceId,
+        /// Its unique id: a later snapshot of the same name is another's work.
+        unique_id: Uuid,
+        /// Key of its point.
+        point: String,
     },
     /// Fill a disk from its origin.
     Fill {
         /// The disk.
         disk: ResourceId,
+        /// Its unique id: a later disk of the same name is another's work.
+        unique_id: Uuid,
     },
     /// Remove the points of an instance that is gone for good.
     Purge {
         /// The instance's unique id.
         instance: Uuid,
+    },
+    /// Remove bytes that no resource names any more.
+    Discard {
+        /// Unique ids of disks whose volumes go.
+        volumes: Vec<Uuid>,
+        /// Points that go, each once nothing holds it.
+        points: Vec<DoomedPoint>,
     },
 }

@@ -1,14 +1,15 @@
 //! Disks: resources whose bytes are volumes of the pool.
 //!
-//! A volume is made before its row, and removed before it: a crash in between leaves at most an
-//! empty volume that nobody names, never a row without bytes that a client was told of. A PUT on a
-//! disk that exists changes its settings and never its content.
+//! A volume is made before its row: a crash in between leaves at most an empty volume that nobody
+//! names. It is removed after its row, by work that is queued in the same instant the row goes. A
+//! PUT on a disk that exists changes its settings and never its content.
 
 use super::{Caller, Outcome, Service};
 use crate::catalogue::{Expect, Write};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{
-    Disk, DiskState, Model, Operation, Origin, Provisioning, Resource, ResourceId, Work, WorkKind,
+    Disk, DiskState, DoomedPoint, Model, Operation, Origin, Provisioning, Resource, ResourceId,
+    Work, WorkKind,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -98,7 +99,7 @@ impl Service {
             };
             return self.change_disk(caller, &old, patch).await;
         }
-        let (origin, size) = self.settle_origin(&spec).await?;
+        let (origin, size) = self.settle_origin(caller, &spec).await?;
         let fills = matches!(origin, Origin::Copy { .. } | Origin::Import { .. });
         let upload = matches!(origin, Origin::Upload { .. });
         let disk = Disk {
@@ -118,7 +119,7 @@ impl Service {
         let mut operation = self.begin(caller, &new.id, unique_id);
         let mut writes = vec![Write::PutResource(new.clone(), Expect::Absent)];
         if fills {
-            let kind = WorkKind::Fill { disk: new.id.clone() };
+            let kind = WorkKind::Fill { disk: new.id.clone(), unique_id };
             writes.push(Write::AddWork(self.work(kind, Some(operation.id), None)));
         } else {
             operation = self.done(operation);
@@ -159,13 +160,14 @@ impl Service {
         self.refuse_if_granted(id).await?;
         self.refuse_if_creating(&old)?;
         let operation = self.done(self.begin(caller, id, disk.unique_id));
-        self.remove_volume(disk).await?;
         self.apply(vec![
             Write::DeleteResource(id.clone()),
             Write::DeleteGrants(id.clone()),
+            self.discard(vec![disk.unique_id], vec![]),
             Write::PutOperation(operation.clone()),
         ])
         .await?;
+        self.nudge.notify_one();
         Ok(Some(operation))
     }
 
@@ -205,7 +207,7 @@ impl Service {
         Ok(Outcome { resource: new, operation, created: false })
     }
 
-    async fn settle_origin(&self, spec: &DiskSpec) -> Result<(Origin, u64)> {
+    async fn settle_origin(&self, caller: &Caller, spec: &DiskSpec) -> Result<(Origin, u64)> {
         let field = "properties.diskSizeGB";
         let (origin, least) = match &spec.origin {
             None => {
@@ -225,7 +227,7 @@ impl Service {
                 return Ok((Origin::Upload { bytes: *bytes }, size));
             }
             Some(OriginSpec::Copy { source, unique_id }) => {
-                self.copy_source(source, *unique_id).await?
+                self.copy_source(caller, source, *unique_id).await?
             }
             Some(OriginSpec::Import { uri }) => self.import_source(uri).await?,
         };
@@ -238,12 +240,18 @@ impl Service {
         Ok((origin, size))
     }
 
-    async fn copy_source(&self, id: &ResourceId, unique_id: Option<Uuid>) -> Result<(Origin, u64)> {
+    async fn copy_source(
+        &self,
+        caller: &Caller,
+        id: &ResourceId,
+        unique_id: Option<Uuid>,
+    ) -> Result<(Origin, u64)> {
         let field = "properties.creationData.sourceResourceId";
         if ![super::resource::DISKS, super::resource::SNAPSHOTS].contains(&id.kind().as_str()) {
             let message = format!("sourceResourceId: '{id}' is neither a disk nor a snapshot.");
             return Err(Fault::invalid(field, message).into());
         }
+        self.may_read(caller, id).await?;
         let found = self.catalogue.resource(id).await?;
         let (known, size) = match found.as_ref().map(|r| &r.model) {
             Some(Model::Disk(d)) if d.provisioning == Provisioning::Succeeded => {
@@ -308,7 +316,35 @@ impl Service {
         Work { id: self.env.uuid(), kind, operation, job, fence: 0, steps: BTreeMap::new() }
     }
 
-    pub(crate) async fn make_volume(&self, unique_id: Uuid, size: u64) -> Result<Arc<Volume>> {
+    /// The write that queues the removal of bytes that nothing names any more.
+    pub(crate) fn discard(&self, volumes: Vec<Uuid>, points: Vec<DoomedPoint>) -> Write {
+        Write::AddWork(self.work(WorkKind::Discard { volumes, points }, None, None))
+    }
+
+    /// Whether the caller may have the bytes of a disk or snapshot: a copy hands them out as much
+    /// as a grant does.
+    pub(crate) async fn may_read(&self, caller: &Caller, source: &ResourceId) -> Result<()> {
+        let action = match source.kind().as_str() {
+            super::resource::SNAPSHOTS => "Microsoft.Compute/snapshots/beginGetAccess/action",
+            _ => "Microsoft.Compute/disks/beginGetAccess/action",
+        };
+        self.allow(caller, action, source).await
+    }
+
+    /// The volume of this unique id, made when there is none.
+    pub(crate) async fn volume_or_new(&self, unique_id: Uuid, size: u64) -> Result<Arc<Volume>> {
+        let (pool, name) = (self.pool.clone(), volume_name(unique_id)?);
+        let generation = self.env.bytes::<16>();
+        blocking(move || match pool.open_volume(&name) {
+            Err(error) if error.kind() == tresor_disk::ErrorKind::NotFound => {
+                pool.create(&name, size, generation)
+            }
+            other => other,
+        })
+        .await
+    }
+
+    async fn make_volume(&self, unique_id: Uuid, size: u64) -> Result<Arc<Volume>> {
         let (pool, name) = (self.pool.clone(), volume_name(unique_id)?);
         let generation = self.env.bytes::<16>();
         blocking(move || pool.create(&name, size, generation)).await
@@ -320,8 +356,9 @@ impl Service {
         blocking(move || pool.open_volume(&name)).await
     }
 
-    pub(crate) async fn remove_volume(&self, disk: &Disk) -> Result<()> {
-        let (pool, name) = (self.pool.clone(), volume_name(disk.unique_id)?);
+    /// Removes the volume of a disk that is gone; absent is fine.
+    pub(crate) async fn remove_volume(&self, unique_id: Uuid) -> Result<()> {
+        let (pool, name) = (self.pool.clone(), volume_name(unique_id)?);
         blocking(move || pool.remove(&name)).await
     }
 }

@@ -4,9 +4,11 @@ use super::Settings;
 use super::folder::Folder;
 use crate::access;
 use crate::catalogue::{Catalogue, Write};
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{Principal, PrincipalKind, ResourceId, RoleAssignment};
 use sha2::{Digest, Sha256};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use tresor_store::env::Env;
 
@@ -104,6 +106,28 @@ fn owner_grant(env: &Env, owner: &Principal) -> Result<RoleAssignment> {
     })
 }
 
+/// Empties the folder of a store that this data folder began and never finished; anything else in
+/// it is somebody's and is not touched.
+fn clear(path: &Path, unfinished: bool) -> Result<()> {
+    let fail = |e: io::Error| Error::internal("looking into the store's folder", e);
+    let used = |path: &Path| -> io::Result<bool> {
+        Ok(path.try_exists()? && path.read_dir()?.next().is_some())
+    };
+    if !used(path).map_err(fail)? {
+        return Ok(());
+    }
+    if !unfinished || used(&path.join("points")).map_err(fail)? {
+        let message = format!(
+            "The store's folder '{}' is not empty, and this data folder does not know it.",
+            path.display()
+        );
+        return Err(Fault::new(FaultKind::Conflict, message)
+            .advise("Name an empty folder, or the data folder that the store belongs to.")
+            .into());
+    }
+    crate::durable::discard(path).map_err(|e| Error::internal("clearing an unfinished store", e))
+}
+
 /// A folder whose first start broke off holds nothing that anybody was told of: its store is made
 /// anew, so that the recovery key that is handed out is the one that opens it.
 async fn open_store(
@@ -120,11 +144,11 @@ async fn open_store(
     let secret = Secret::KeyFile(Zeroizing::new(key));
     let (path, env, config) = (settings.store.clone(), env.clone(), settings.store_config.clone());
     let cache = folder.join("cache");
+    let unfinished = make && folder.begin_store()?;
     let runtime = tokio::runtime::Handle::current();
     let opening = tokio::task::spawn_blocking(move || {
-        if make && path.exists() {
-            crate::durable::discard(&path)
-                .map_err(|e| Error::internal("clearing an unfinished store", e))?;
+        if make {
+            clear(&path, unfinished)?;
         }
         let objects = LocalObjects::open(&path)
             .map_err(|e| Error::internal("opening the store's folder", e))?;

@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 /// Longest key file that is read, in bytes.
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 
+/// Name of the note that a store was begun.
+const UNFINISHED: &str = "store.unfinished";
+
 /// An owned data folder.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -48,6 +51,26 @@ impl Folder {
             .into()),
             Err(e) => Err(fail(e.into())),
         }
+    }
+
+    /// Notes that a store is being made for this folder; true when that was noted before and
+    /// never finished.
+    pub(crate) fn begin_store(&self) -> Result<bool> {
+        let fail = |cause: std::io::Error| Error::internal("marking an unfinished store", cause);
+        let mark = self.path.join(UNFINISHED);
+        if mark.try_exists().map_err(fail)? {
+            return Ok(true);
+        }
+        let draft = self.path.join("store.unfinished.new");
+        self.durable.remove(&draft).map_err(fail)?;
+        self.durable.create(&draft, &mark, &[]).map_err(fail)?;
+        Ok(false)
+    }
+
+    /// Takes that note away.
+    pub(crate) fn finish_store(&self) -> Result<()> {
+        let fail = |cause: std::io::Error| Error::internal("unmarking a finished store", cause);
+        self.durable.remove(&self.path.join(UNFINISHED)).map_err(fail)
     }
 
     /// Leaves a file of the folder to its owner alone.

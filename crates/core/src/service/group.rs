@@ -86,16 +86,13 @@ impl Service {
                 writes.extend(vault.identity.system.map(Write::DeletePrincipal));
             }
         }
+        let volumes = inside.iter().filter_map(Resource::as_disk).map(|d| d.unique_id).collect();
+        let points = inside.iter().filter_map(Resource::as_snapshot).filter_map(Self::doomed);
+        writes.push(self.discard(volumes, points.collect()));
         writes.push(Write::DeleteResource(id.clone()));
         writes.push(Write::PutOperation(operation.clone()));
         self.apply(writes).await?;
-        for resource in inside {
-            match &resource.model {
-                Model::Disk(disk) => self.remove_volume(disk).await?,
-                Model::Snapshot(snapshot) => self.free_snapshot(snapshot).await?,
-                _ => {}
-            }
-        }
+        self.nudge.notify_one();
         Ok(Some(operation))
     }
 

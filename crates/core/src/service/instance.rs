@@ -11,8 +11,8 @@ use crate::catalogue::{Expect, Write};
 use crate::error::{Fault, FaultKind, Result};
 use crate::guard::{self, Verdict};
 use crate::model::{
-    Datasource, Deletion, Disk, IdentityChoice, Instance, Model, Operation, ProtectionState,
-    Provisioning, Resource, ResourceId, WorkKind,
+    Datasource, Deletion, Disk, DiskState, IdentityChoice, Instance, Model, Operation,
+    ProtectionState, Provisioning, Resource, ResourceId, WorkKind,
 };
 use std::collections::BTreeMap;
 
@@ -76,6 +76,8 @@ impl Service {
         }
         let disk = self.find(&spec.disk.id).await?;
         let disk_unique_id = disk.as_ref().and_then(Resource::as_disk).map(|d| d.unique_id);
+        let disk_unique_id = disk_unique_id.unwrap_or_default();
+        let protects = fault.is_none() || before.as_ref().is_some_and(Instance::holds_its_disk);
         let kept = old.as_ref().map(|o| o.tags.clone()).unwrap_or_default();
         let tags = spec.tags.clone().unwrap_or(kept);
         let instance = Instance {
@@ -83,7 +85,7 @@ impl Service {
             vault: vault_head.id.clone(),
             vault_unique_id: vault.unique_id,
             friendly_name: spec.friendly_name.unwrap_or_else(|| spec.disk.id.name().into()),
-            disk_unique_id: disk_unique_id.unwrap_or_default(),
+            disk_unique_id: before.as_ref().map_or(disk_unique_id, |b| b.disk_unique_id),
             snapshot_group: spec.snapshot_group.unwrap_or_else(ResourceId::root),
             disk: spec.disk,
             disk_set: spec.disk_set,
@@ -102,8 +104,11 @@ impl Service {
             Some(fault) => self.failed(begun, fault),
         };
         let expect = old.as_ref().map_or(Expect::Absent, |o| Expect::Version(o.version));
-        let put = Write::PutResource(new.clone(), expect);
-        self.apply(vec![claim, put, Write::PutOperation(operation.clone())]).await?;
+        let mut writes =
+            vec![Write::PutResource(new.clone(), expect), Write::PutOperation(operation.clone())];
+        // Who could not protect the disk does not keep others from it.
+        writes.extend(protects.then_some(claim));
+        self.apply(writes).await?;
         Ok(Outcome { resource: new, operation, created: old.is_none() })
     }
 
@@ -266,17 +271,20 @@ fn next_state(before: Option<&Instance>, failed: bool) -> ProtectionState {
         (None | Some(ProtectionState::ConfiguringFailed | ProtectionState::Configuring), true) => {
             ProtectionState::ConfiguringFailed
         }
+        (Some(kept @ (ProtectionState::Stopped | ProtectionState::Suspended)), _) => kept,
         (Some(_), true) => ProtectionState::Error,
-        (Some(ProtectionState::Stopped), false) => ProtectionState::Stopped,
-        (Some(ProtectionState::Suspended), false) => ProtectionState::Suspended,
         (_, false) => ProtectionState::Configured,
     }
 }
 
 /// Refuses a disk that is not whole.
 pub(crate) fn whole(disk: &Disk) -> Result<()> {
-    if disk.provisioning == Provisioning::Succeeded {
-        return Ok(());
-    }
-    Err(Fault::new(FaultKind::Conflict, "The disk is still being created.").into())
+    let (why, advice) = match (disk.provisioning, disk.state) {
+        (Provisioning::Succeeded, DiskState::ReadyToUpload | DiskState::ActiveUpload) => {
+            ("The disk is still being uploaded.", "Call endGetAccess when the upload is done.")
+        }
+        (Provisioning::Succeeded, _) => return Ok(()),
+        _ => ("The disk is still being created.", "Wait until it is complete."),
+    };
+    Err(Fault::new(FaultKind::Conflict, why).advise(advice).into())
 }

@@ -7,6 +7,7 @@
 
 mod backup;
 mod disk;
+mod door;
 mod first;
 mod folder;
 mod grant;
@@ -23,7 +24,7 @@ mod snapshot;
 mod vault;
 
 pub(crate) use backup::running;
-pub(crate) use disk::FOOTER_BYTES;
+pub(crate) use disk::{FOOTER_BYTES, volume_name};
 pub(crate) use instance::whole;
 pub(crate) use operation::log;
 pub(crate) use snapshot::{parse_key, stored};
@@ -42,6 +43,7 @@ use crate::catalogue::{Catalogue, CatalogueError, Write, sqlite::SqliteCatalogue
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::limits::Limits;
 use crate::work::Meters;
+use door::Doors;
 use folder::Folder;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,6 +105,8 @@ pub struct Service {
     /// True once the service stops.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) meters: Meters,
+    /// What is opened behind grants.
+    pub(crate) doors: Doors,
     workers: Mutex<JoinSet<()>>,
     folder: Folder,
 }
@@ -146,6 +150,7 @@ impl Service {
             nudge: Notify::new(),
             stopping: watch::Sender::new(false),
             meters: Meters::default(),
+            doors: Doors::default(),
             workers: Mutex::new(JoinSet::new()),
             folder,
             settings,
@@ -158,15 +163,18 @@ impl Service {
     /// # Errors
     /// When the catalogue cannot be written.
     pub async fn confirm_first_start(&self) -> Result<()> {
-        Ok(self.catalogue.set_setting(first::READY, "1").await?)
+        self.catalogue.set_setting(first::READY, "1").await?;
+        self.folder.finish_store()
     }
 
     /// Starts the workers; work left by a crash goes on.
     pub async fn start(self: &Arc<Self>) {
         let mut workers = self.workers.lock().await;
+        workers.spawn(crate::work::tidy(Arc::clone(self)));
         for _ in 0..self.settings.workers.max(1) {
             workers.spawn(crate::work::run(Arc::clone(self)));
         }
+        workers.spawn(Arc::clone(self).sweep_doors());
     }
 
     /// Releases held polls, cancels running work at its next step and waits for the workers. Work
@@ -185,6 +193,14 @@ impl Service {
     /// Whether requests can be answered.
     pub async fn ready(&self) -> bool {
         !*self.stopping.borrow() && self.catalogue.work_count().await.is_ok()
+    }
+
+    /// Work items that are queued or running.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn queued(&self) -> Result<u64> {
+        Ok(self.catalogue.work_count().await?)
     }
 
     /// The tenant.
@@ -240,9 +256,14 @@ impl Service {
         self.folder.key(name, make)
     }
 
-    /// Applies writes; a failed expectation becomes a conflict.
+    /// Applies writes; a failed expectation becomes a conflict. What was opened behind grants that
+    /// are removed is let go.
     pub(crate) async fn apply(&self, writes: Vec<Write>) -> Result<()> {
+        let closed = door::closed_by(&writes);
         self.catalogue.apply(writes).await?;
+        for resource in closed {
+            door::release(self.doors.forget(&resource)).await;
+        }
         Ok(())
     }
 }

@@ -8,6 +8,11 @@ use crate::model::{Principal, PrincipalKind, ResourceId, RoleAssignment, RoleDef
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+/// The right to define a role somewhere.
+const ROLE_WRITE: &str = "Microsoft.Authorization/roleDefinitions/write";
+/// The right to delete one.
+const ROLE_DELETE: &str = "Microsoft.Authorization/roleDefinitions/delete";
+
 /// A role assignment as a client wants it.
 #[derive(Clone, Debug)]
 pub struct AssignmentSpec {
@@ -91,15 +96,26 @@ impl Service {
         Ok(roles)
     }
 
-    /// Makes or changes a custom role.
+    /// Makes or changes a custom role. The caller must be allowed to wherever it can be assigned,
+    /// and wherever it could be before: else whoever may define roles in one place could take over
+    /// a role that is assigned in another.
     ///
     /// # Errors
-    /// When the id is that of a built-in role, the name is taken, or nothing can be assigned.
-    pub async fn role_put(&self, _caller: &Caller, role: RoleDefinition) -> Result<RoleDefinition> {
+    /// When the id is that of a built-in role, the name is taken, or nothing can be assigned;
+    /// `Forbidden`.
+    pub async fn role_put(&self, caller: &Caller, role: RoleDefinition) -> Result<RoleDefinition> {
         let _change = self.change.lock().await;
+        for at in &role.assignable_scopes {
+            self.allow(caller, ROLE_WRITE, at).await?;
+        }
         for other in self.role_definitions().await? {
             if other.id == role.id && other.built_in {
                 return Err(Fault::invalid("name", "A built-in role cannot be changed.").into());
+            }
+            if other.id == role.id {
+                for at in &other.assignable_scopes {
+                    self.allow(caller, ROLE_WRITE, at).await?;
+                }
             }
             if other.id != role.id && other.name.eq_ignore_ascii_case(&role.name) {
                 let message = format!("The role name '{}' is taken.", role.name);
@@ -116,17 +132,21 @@ impl Service {
         Ok(role)
     }
 
-    /// Deletes a custom role; None when there was none.
+    /// Deletes a custom role, which the caller must be allowed to wherever it can be assigned; None
+    /// when there was none.
     ///
     /// # Errors
-    /// When it is built-in or still assigned.
-    pub async fn role_delete(&self, _caller: &Caller, id: Uuid) -> Result<Option<RoleDefinition>> {
+    /// When it is built-in or still assigned; `Forbidden`.
+    pub async fn role_delete(&self, caller: &Caller, id: Uuid) -> Result<Option<RoleDefinition>> {
         let _change = self.change.lock().await;
         let Some(role) = self.role_definitions().await?.into_iter().find(|r| r.id == id) else {
             return Ok(None);
         };
         if role.built_in {
             return Err(Fault::invalid("name", "A built-in role cannot be deleted.").into());
+        }
+        for at in &role.assignable_scopes {
+            self.allow(caller, ROLE_DELETE, at).await?;
         }
         let everywhere = self.catalogue.assignments_near(&ResourceId::root(), true).await?;
         if everywhere.iter().any(|a| a.role == id) {
@@ -142,7 +162,8 @@ impl Service {
     /// Makes a role assignment; false when the very same one was there.
     ///
     /// # Errors
-    /// `RoleAssignmentExists` when id or meaning is taken, `RoleDefinitionNotFound`.
+    /// `RoleAssignmentExists` when id or meaning is taken, `RoleDefinitionNotFound`, and
+    /// `InvalidInput` where the role cannot be assigned.
     pub async fn assignment_put(
         &self,
         caller: &Caller,
@@ -150,16 +171,23 @@ impl Service {
     ) -> Result<(RoleAssignment, bool)> {
         let _change = self.change.lock().await;
         let known = self.role_definitions().await?;
-        if !known.iter().any(|r| r.id == spec.role) {
+        let field = "properties.roleDefinitionId";
+        let Some(role) = known.iter().find(|r| r.id == spec.role) else {
             let message = format!("The role definition '{}' does not exist.", spec.role);
-            return Err(Fault::new(FaultKind::RoleDefinitionNotFound, message)
-                .at("properties.roleDefinitionId")
-                .into());
-        }
+            return Err(Fault::new(FaultKind::RoleDefinitionNotFound, message).at(field).into());
+        };
         if let Some(old) = self.catalogue.assignment(&spec.id).await? {
             let same =
                 (&old.scope, old.role, old.principal) == (&spec.scope, spec.role, spec.principal);
             return if same { Ok((old, false)) } else { Err(exists(&old.id)) };
+        }
+        if !role.built_in && !role.assignable_scopes.iter().any(|s| spec.scope.is_within(s)) {
+            let message = format!(
+                "roleDefinitionId: the role '{}' cannot be assigned at '{}', which lies in none of \
+                 its assignable scopes.",
+                role.name, spec.scope
+            );
+            return Err(Fault::invalid(field, message).into());
         }
         let new = RoleAssignment {
             id: spec.id,

@@ -9,7 +9,7 @@ use crate::catalogue::{Expect, ResourceFilter, Write};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::limits::Table;
 use crate::model::{
-    Disk, Model, Operation, Provisioning, Resource, ResourceId, Snapshot, WorkKind,
+    Disk, DoomedPoint, Model, Operation, Provisioning, Resource, ResourceId, Snapshot, WorkKind,
 };
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ impl Service {
             self.same_location(&old, &spec.location)?;
             return self.change_snapshot(caller, &old, Some(spec.tags), spec.sku).await;
         }
-        let (source, disk) = self.snapshot_source(&spec, &location).await?;
+        let (source, disk) = self.snapshot_source(caller, &spec, &location).await?;
         self.check_snapshot_quota(&disk).await?;
         let snapshot = Snapshot {
             unique_id: self.env.uuid(),
@@ -61,11 +61,11 @@ impl Service {
             sku: spec.sku.unwrap_or_else(|| "Standard_LRS".into()),
             attributes: spec.attributes,
         };
-        let unique_id = snapshot.unique_id;
+        let (unique_id, point) = (snapshot.unique_id, snapshot.point.clone());
         let model = Model::Snapshot(snapshot);
         let new = self.written(caller, None, &spec.id, &location, spec.tags, model);
         let operation = self.begin(caller, &new.id, unique_id);
-        let kind = WorkKind::Snapshot { snapshot: new.id.clone() };
+        let kind = WorkKind::Snapshot { snapshot: new.id.clone(), unique_id, point };
         self.apply(vec![
             Write::PutResource(new.clone(), Expect::Absent),
             Write::AddWork(self.work(kind, Some(operation.id), None)),
@@ -114,33 +114,18 @@ impl Service {
         self.apply(vec![
             Write::DeleteResource(id.clone()),
             Write::DeleteGrants(id.clone()),
+            self.discard(vec![], Self::doomed(snapshot).into_iter().collect()),
             Write::PutOperation(operation.clone()),
         ])
         .await?;
-        self.free_snapshot(snapshot).await?;
+        self.nudge.notify_one();
         Ok(Some(operation))
     }
 
-    /// Frees the point of a deleted snapshot that owned it. While the disk's change map is relative
-    /// to that point it stays, unlisted, until the next point takes its place.
-    pub(crate) async fn free_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
-        if snapshot.made_by.is_some() {
-            return Ok(());
-        }
-        let key: PointKey = parse_key(&snapshot.point)?;
-        let volume = super::disk::volume_name(snapshot.source_unique_id)?;
-        let (pool, store) = (self.pool.clone(), self.store.clone());
-        let is_base = tokio::task::spawn_blocking(move || {
-            let base = pool.open_volume(&volume).ok().and_then(|v| v.base());
-            base.and_then(|b| crate::work::base_key(&b)).is_some_and(|k| k == key)
-        });
-        if is_base.await.map_err(|e| Error::internal("looking at a volume", e))? {
-            let name = format!("unlisted:{}", snapshot.point);
-            let holder = snapshot.source_unique_id.to_string();
-            return self.apply(vec![Write::Claim { name, holder }]).await;
-        }
-        let key: PointKey = parse_key(&snapshot.point)?;
-        stored(move || store.remove_point(&key)).await
+    /// The point of a snapshot that is deleted, when it owned one.
+    pub(crate) fn doomed(snapshot: &Snapshot) -> Option<DoomedPoint> {
+        let (key, disk) = (snapshot.point.clone(), Some(snapshot.source_unique_id));
+        snapshot.made_by.is_none().then_some(DoomedPoint { key, disk })
     }
 
     async fn change_snapshot(
@@ -169,6 +154,7 @@ impl Service {
 
     async fn snapshot_source(
         &self,
+        caller: &Caller,
         spec: &SnapshotSpec,
         location: &str,
     ) -> Result<(ResourceId, Disk)> {
@@ -176,14 +162,15 @@ impl Service {
         let Some(source) = &spec.source else {
             return Err(Fault::invalid(field, "sourceResourceId is required.").into());
         };
-        let found = self.catalogue.resource(source).await?;
+        self.may_read(caller, source).await?;
+        let found = self.find(source).await?;
         let disk = found.as_ref().and_then(|r| r.as_disk().cloned().map(|d| (r, d)));
         let Some((resource, disk)) = disk.filter(|(_, d)| d.provisioning != Provisioning::Failed)
         else {
             let message = format!("sourceResourceId: there is no disk '{source}'.");
             return Err(Fault::new(FaultKind::NotFound, message).at(field).into());
         };
-        self.refuse_if_creating(resource)?;
+        super::whole(&disk)?;
         if super::canonical_location(&resource.location) != location {
             let message =
                 format!("location: a snapshot must be where its disk is, '{}'.", resource.location);

@@ -6,11 +6,11 @@ use crate::access;
 use crate::catalogue::{Expect, Write};
 use crate::error::{Fault, FaultKind, Result};
 use crate::model::{
-    Disk, Instance, Job, Model, Point, PointRef, PointState, Provisioning, Resource, ResourceId,
-    Snapshot, Stamp,
+    Disk, DoomedPoint, Instance, Job, Model, Point, PointRef, PointState, Provisioning, Resource,
+    ResourceId, Snapshot, Stamp,
 };
 use crate::retention;
-use crate::service::{parse_key, running, stored, whole};
+use crate::service::{parse_key, running, whole};
 use std::collections::BTreeMap;
 
 const RECORD: &str = "backup.record";
@@ -22,9 +22,12 @@ pub(super) async fn run(task: &Task, id: &ResourceId, point: &str, snapshot: &st
     };
     if !task.did(RECORD) {
         let (head, instance) = task.service.instance(id).await?;
+        if instance.unique_id != job.instance_unique_id {
+            return Err(Fault::not_found("backup instance", id).into());
+        }
         let (disk_head, disk) = source(task, &instance).await?;
         let steps = Steps { ingest: "backup.ingest", commit: "backup.commit" };
-        let facts = facts(&head, &instance, &job);
+        let facts = facts(&head, &instance, &disk, &job);
         let taken = task.take(&disk, parse_key(point)?, facts, steps).await?;
         task.step(RECORD).await?;
         record(task, &mut job, (&disk_head, &disk), snapshot, taken).await?;
@@ -63,13 +66,13 @@ async fn source(task: &Task, instance: &Instance) -> Result<(Resource, Disk)> {
 }
 
 /// What the store keeps with the point, so that it can be told apart without the catalogue.
-fn facts(head: &Resource, instance: &Instance, job: &Job) -> BTreeMap<String, String> {
+fn facts(head: &Resource, instance: &Instance, disk: &Disk, job: &Job) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("instance".into(), head.id.to_string()),
         ("instance_unique_id".into(), instance.unique_id.to_string()),
         ("vault".into(), instance.vault.to_string()),
         ("disk".into(), instance.disk.id.to_string()),
-        ("disk_unique_id".into(), instance.disk_unique_id.to_string()),
+        ("disk_unique_id".into(), disk.unique_id.to_string()),
         ("policy".into(), instance.policy.to_string()),
         ("tag".into(), job.tag.clone().unwrap_or_default()),
         ("job".into(), job.id.to_string()),
@@ -175,11 +178,11 @@ pub(super) async fn fail(task: &Task, id: &ResourceId, point: &str, fault: &Faul
         return task.apply(vec![task.finish()]).await;
     };
     let listed = task.service.catalogue.point(job.instance_unique_id, point).await?.is_some();
-    if !listed {
-        let (store, key) = (task.service.store.clone(), parse_key(point)?);
-        stored(move || store.remove_point(&key)).await?;
-    }
     let mut writes = task.endings(Some(fault)).await?;
+    if !listed {
+        let unlisted = DoomedPoint { key: point.into(), disk: None };
+        writes.push(task.service.discard(vec![], vec![unlisted]));
+    }
     let name = running(job.instance_unique_id);
     writes.push(Write::Release { name, holder: job.id.to_string() });
     writes.push(task.finish());

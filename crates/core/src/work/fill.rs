@@ -17,11 +17,16 @@ use uuid::Uuid;
 /// Bytes that are copied at a time.
 const PART: u64 = 4 << 20;
 
-pub(super) async fn run(task: &Task, id: &ResourceId) -> Result<()> {
+pub(super) async fn run(task: &Task, id: &ResourceId, unique_id: Uuid) -> Result<()> {
     task.step("fill.copy").await?;
-    let (_, disk) = task.service.disk(id).await?;
+    let disk = ours(task, id, unique_id).await?.1;
     let volume = task.service.volume(&disk).await?;
     task.meter.expect(disk.size);
+    if task.work.fence > 1 {
+        // The source may have changed since an earlier attempt: nothing of that may show through.
+        let (stale, all) = (Arc::clone(&volume), 0..disk.size);
+        off(move || Ok(stale.clear(all)?)).await?;
+    }
     match &disk.origin {
         Origin::Copy { source, source_unique_id } => {
             copy(task, source, *source_unique_id, volume).await?;
@@ -42,7 +47,7 @@ pub(super) async fn run(task: &Task, id: &ResourceId) -> Result<()> {
         Origin::Empty | Origin::Upload { .. } | Origin::Restore { .. } => {}
     }
     task.step("fill.publish").await?;
-    publish(task, id, &disk).await
+    publish(task, id, unique_id).await
 }
 
 async fn copy(task: &Task, id: &ResourceId, unique_id: Uuid, to: Arc<Volume>) -> Result<()> {
@@ -50,17 +55,16 @@ async fn copy(task: &Task, id: &ResourceId, unique_id: Uuid, to: Arc<Volume>) ->
     match source.as_ref().map(|r| &r.model) {
         Some(Model::Snapshot(snapshot)) if snapshot.unique_id == unique_id => {
             let (store, key) = (task.service.store.clone(), parse_key(&snapshot.point)?);
-            let holder = format!("fill-{}", task.work.id.simple());
-            let (keep, pinned, name) = (store.clone(), key, holder.clone());
-            stored(move || keep.pin(&pinned, &name)).await.map(drop)?;
-            let (from, meter) = (store.clone(), Arc::clone(&task.meter));
+            let (keep, pinned, holder) = (store.clone(), key, holder(task));
+            stored(move || keep.pin(&pinned, &holder)).await.map(drop)?;
+            let (from, meter) = (store, Arc::clone(&task.meter));
             off(move || {
                 let sink = VolumeSink(Arc::clone(&to));
                 from.reader(&key)?.restore(&sink, &[], &*meter)?;
                 Ok(to.flush()?)
             })
             .await?;
-            stored(move || store.release_by(&holder)).await.map(drop)
+            unpin(task).await
         }
         Some(Model::Disk(disk)) if disk.unique_id == unique_id => {
             let (from, meter) = (task.service.volume(disk).await?, Arc::clone(&task.meter));
@@ -107,12 +111,18 @@ async fn off(call: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
     done.map_err(|e| Error::internal("filling a disk", e))?
 }
 
-async fn publish(task: &Task, id: &ResourceId, filled: &Disk) -> Result<()> {
-    let _change = task.service.change.lock().await;
-    let (head, mut disk) = task.service.disk(id).await?;
-    if disk.unique_id != filled.unique_id {
-        return Err(Fault::not_found("disk", id).into());
+/// The disk that the request made; another of that name is not ours to fill.
+async fn ours(task: &Task, id: &ResourceId, unique_id: Uuid) -> Result<(Resource, Disk)> {
+    let (head, disk) = task.service.disk(id).await?;
+    if disk.unique_id == unique_id {
+        return Ok((head, disk));
     }
+    Err(Fault::not_found("disk", id).into())
+}
+
+async fn publish(task: &Task, id: &ResourceId, unique_id: Uuid) -> Result<()> {
+    let _change = task.service.change.lock().await;
+    let (head, mut disk) = ours(task, id, unique_id).await?;
     disk.provisioning = Provisioning::Succeeded;
     let version = head.version;
     let new = Resource { model: Model::Disk(disk), version: version + 1, ..head };
@@ -123,15 +133,28 @@ async fn publish(task: &Task, id: &ResourceId, filled: &Disk) -> Result<()> {
 }
 
 /// Ends a disk that could not be filled: nothing of it stays.
-pub(super) async fn fail(task: &Task, id: &ResourceId, fault: &Fault) -> Result<()> {
+pub(super) async fn fail(
+    task: &Task,
+    id: &ResourceId,
+    unique_id: Uuid,
+    fault: &Fault,
+) -> Result<()> {
+    unpin(task).await?;
     let _change = task.service.change.lock().await;
     let mut writes = task.endings(Some(fault)).await?;
-    if let Ok((head, disk)) = task.service.disk(id).await {
-        task.service.remove_volume(&disk).await?;
+    if let Ok((head, _)) = ours(task, id, unique_id).await {
         writes.push(Write::DeleteResource(head.id));
     }
+    writes.push(task.service.discard(vec![unique_id], vec![]));
     writes.push(task.finish());
-    task.apply(writes).await?;
-    let (store, holder) = (task.service.store.clone(), format!("fill-{}", task.work.id.simple()));
+    task.apply(writes).await
+}
+
+fn holder(task: &Task) -> String {
+    format!("fill-{}", task.work.id.simple())
+}
+
+async fn unpin(task: &Task) -> Result<()> {
+    let (store, holder) = (task.service.store.clone(), holder(task));
     stored(move || store.release_by(&holder)).await.map(drop)
 }

@@ -2,8 +2,9 @@
 
 use crate::model::Progress;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tresor_store::Watch;
@@ -58,20 +59,42 @@ impl Watch for Meter {
     }
 }
 
-/// The meters of everything that runs in this process, by job.
+/// The job of running work, if it is one, and its meter.
+type Running = (Option<Uuid>, Arc<Meter>);
+
+/// What runs in this process, by work.
 #[derive(Debug, Default)]
-pub(crate) struct Meters(Mutex<HashMap<Uuid, Arc<Meter>>>);
+pub(crate) struct Meters(Mutex<HashMap<Uuid, Running>>);
 
 impl Meters {
-    pub(super) fn add(&self, job: Uuid, meter: Arc<Meter>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(job, meter);
+    /// Enters work that begins; answers the meter of an older attempt that has not ended, and
+    /// then enters nothing.
+    pub(super) fn add(
+        &self,
+        work: Uuid,
+        job: Option<Uuid>,
+        meter: &Arc<Meter>,
+    ) -> Option<Arc<Meter>> {
+        match self.lock().entry(work) {
+            Entry::Occupied(older) => Some(Arc::clone(&older.get().1)),
+            Entry::Vacant(place) => {
+                place.insert((job, Arc::clone(meter)));
+                None
+            }
+        }
     }
 
-    pub(super) fn remove(&self, job: Uuid) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+    pub(super) fn remove(&self, work: Uuid) {
+        self.lock().remove(&work);
     }
 
+    /// The meter of a job that runs here.
     pub(crate) fn of(&self, job: Uuid) -> Option<Arc<Meter>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&job).cloned()
+        let running = self.lock();
+        running.values().find(|(of, _)| *of == Some(job)).map(|(_, meter)| Arc::clone(meter))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Running>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,6 +6,7 @@
 //! step log). "Normal" and "after a crash" are one path.
 
 mod backup;
+mod discard;
 mod fill;
 mod meter;
 mod purge;
@@ -14,7 +15,6 @@ mod snapshot;
 mod take;
 
 pub(crate) use meter::Meters;
-pub(crate) use take::base_key;
 
 use crate::catalogue::{CatalogueError, Write};
 use crate::error::{Error, Fault, FaultKind, Result};
@@ -24,6 +24,7 @@ use jiff::SignedDuration;
 use meter::Meter;
 use std::sync::Arc;
 use std::time::Duration;
+use tresor_store::PointKey;
 use uuid::Uuid;
 
 /// How long a lease lasts, real time.
@@ -32,6 +33,8 @@ const LEASE: SignedDuration = SignedDuration::from_secs(60);
 const RENEW: Duration = Duration::from_secs(20);
 /// How long an idle worker waits before it looks again by itself.
 const IDLE: Duration = Duration::from_secs(5);
+/// How long work that has to wait for others is left alone, real time.
+const LATER: SignedDuration = SignedDuration::from_mins(2);
 /// Attempts of one work item before it is given up, so that one that kills the service cannot keep
 /// it down for ever.
 const ATTEMPTS_MAX: i64 = 20;
@@ -41,6 +44,26 @@ struct Task {
     service: Arc<Service>,
     work: Work,
     meter: Arc<Meter>,
+}
+
+/// How often operations that nobody polls any more are removed, real time.
+const TIDY: Duration = Duration::from_secs(3600);
+/// How long ended operations can be polled, domain time.
+const OPERATIONS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Removes operations that nobody polls any more, at once and then every hour.
+pub(crate) async fn tidy(service: Arc<Service>) {
+    let mut stopping = service.stopping.subscribe();
+    loop {
+        let before = service.env.domain().checked_sub(OPERATIONS_KEPT).unwrap_or_default();
+        if let Err(error) = service.apply(vec![Write::ForgetOperations(before)]).await {
+            crate::service::log(error);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TIDY) => {}
+            _ = stopping.wait_for(|s| *s) => return,
+        }
+    }
 }
 
 /// Works until the service stops.
@@ -70,8 +93,14 @@ pub(crate) async fn run(service: Arc<Service>) {
 async fn one(service: &Arc<Service>, work: Work) {
     let now = service.env.monotonic();
     let meter = Arc::new(Meter::new(now, service.stopping.subscribe()));
-    let key = work.job.unwrap_or(work.id);
-    service.meters.add(key, Arc::clone(&meter));
+    if let Some(older) = service.meters.add(work.id, work.job, &meter) {
+        // This process was held up for so long that its own lease ended. The older attempt is told
+        // to stop, and the work goes on when this lease ends in its turn: two attempts must never
+        // write side by side.
+        tracing::warn!(work = %work.id, "the work is still being done; it will go on later");
+        older.cancel();
+        return;
+    }
     let task = Task { service: Arc::clone(service), work, meter };
     let renewing = tokio::spawn(renew(
         Arc::clone(service),
@@ -79,17 +108,20 @@ async fn one(service: &Arc<Service>, work: Work) {
         task.work.fence,
         Arc::clone(&task.meter),
     ));
-    let outcome = if task.work.fence > ATTEMPTS_MAX {
+    let outcome = if task.work.fence > ATTEMPTS_MAX && task.work.kind.may_fail() {
         let message = format!("The work was given up after {ATTEMPTS_MAX} attempts.");
         Err(Fault::new(FaultKind::Internal, message).into())
     } else {
         task.run().await
     };
     renewing.abort();
-    service.meters.remove(key);
-    if let Err(error) = outcome {
-        task.settle_failure(error).await;
+    match outcome {
+        Ok(true) => {}
+        Ok(false) => task.leave_for_later().await,
+        Err(error) if error.kind() == FaultKind::Unavailable => task.leave_for_later().await,
+        Err(error) => task.settle_failure(error).await,
     }
+    service.meters.remove(task.work.id);
     service.announce_end();
 }
 
@@ -110,17 +142,44 @@ async fn renew(service: Arc<Service>, work: Uuid, fence: i64, meter: Arc<Meter>)
 }
 
 impl Task {
-    async fn run(&self) -> Result<()> {
+    /// True when the work is done, false when it has to wait for others.
+    async fn run(&self) -> Result<bool> {
         match self.work.kind.clone() {
+            WorkKind::Purge { instance } => return purge::run(self, instance).await,
+            WorkKind::Discard { volumes, points } => {
+                return discard::run(self, &volumes, &points).await;
+            }
             WorkKind::Backup { instance, point, snapshot } => {
-                backup::run(self, &instance, &point, &snapshot).await
+                backup::run(self, &instance, &point, &snapshot).await?;
             }
             WorkKind::Restore { instance, point, target, unique_id, .. } => {
-                restore::run(self, instance, &point, &target, unique_id).await
+                restore::run(self, instance, &point, &target, unique_id).await?;
             }
-            WorkKind::Snapshot { snapshot } => snapshot::run(self, &snapshot).await,
-            WorkKind::Fill { disk } => fill::run(self, &disk).await,
-            WorkKind::Purge { instance } => purge::run(self, instance).await,
+            WorkKind::Snapshot { snapshot, unique_id, .. } => {
+                snapshot::run(self, &snapshot, unique_id).await?;
+            }
+            WorkKind::Fill { disk, unique_id } => fill::run(self, &disk, unique_id).await?,
+        }
+        Ok(true)
+    }
+
+    /// Removes a point record, unless it is pinned; true when it is gone.
+    async fn remove_point(&self, key: PointKey) -> Result<bool> {
+        let store = self.service.store.clone();
+        let removed = tokio::task::spawn_blocking(move || store.remove_point(&key)).await;
+        match removed.map_err(|e| Error::internal("removing a point", e))? {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == tresor_store::ErrorKind::Pinned => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps the lease for a while without working, so that nobody looks before.
+    async fn leave_for_later(&self) {
+        let until = self.service.env.real().checked_add(LATER).unwrap_or_default();
+        let (work, fence) = (self.work.id, self.work.fence);
+        if let Err(error) = self.service.catalogue.renew_work(work, fence, until).await {
+            tracing::debug!(%work, %error, "work that waits lost its lease");
         }
     }
 
@@ -205,6 +264,14 @@ impl Task {
             tracing::info!(work = %self.work.id, "work was interrupted and will go on");
             return;
         }
+        if !self.work.kind.may_fail() {
+            crate::service::log(error);
+            return self.leave_for_later().await;
+        }
+        if self.apply(vec![]).await.is_err() {
+            tracing::warn!(work = %self.work.id, "the work is another worker's now");
+            return;
+        }
         let fault = crate::service::log(error);
         let (work, job) = (self.work.id, self.work.job.map(tracing::field::display));
         tracing::warn!(%work, job, reason = fault.message, "work failed");
@@ -212,12 +279,14 @@ impl Task {
             WorkKind::Backup { instance, point, .. } => {
                 backup::fail(self, &instance, &point, &fault).await
             }
-            WorkKind::Restore { target, unique_id, point, .. } => {
-                restore::fail(self, &target, unique_id, &point, &fault).await
+            WorkKind::Restore { target, unique_id, .. } => {
+                restore::fail(self, &target, unique_id, &fault).await
             }
-            WorkKind::Snapshot { snapshot } => snapshot::fail(self, &snapshot, &fault).await,
-            WorkKind::Fill { disk } => fill::fail(self, &disk, &fault).await,
-            WorkKind::Purge { .. } => purge::fail(self, &fault).await,
+            WorkKind::Snapshot { snapshot, unique_id, point } => {
+                snapshot::fail(self, &snapshot, unique_id, &point, &fault).await
+            }
+            WorkKind::Fill { disk, unique_id } => fill::fail(self, &disk, unique_id, &fault).await,
+            WorkKind::Purge { .. } | WorkKind::Discard { .. } => Ok(()),
         };
         if let Err(error) = settled {
             crate::service::log(error);

@@ -2,21 +2,22 @@
 
 use super::Task;
 use crate::catalogue::{PAGE_MAX, PointFilter, Write};
-use crate::error::{Fault, Result};
-use crate::service::{parse_key, stored};
+use crate::error::Result;
+use crate::service::parse_key;
 use uuid::Uuid;
 
-pub(super) async fn run(task: &Task, instance: Uuid) -> Result<()> {
+/// True when everything is gone; false when a pinned point has to wait.
+pub(super) async fn run(task: &Task, instance: Uuid) -> Result<bool> {
     task.step("purge.points").await?;
-    let filter = PointFilter { instance, from: None, to: None, after: None, limit: PAGE_MAX };
+    let mut filter = PointFilter { instance, from: None, to: None, after: None, limit: PAGE_MAX };
+    let mut all = true;
     loop {
         let page = task.service.catalogue.points(&filter).await?;
-        if page.rows.is_empty() {
-            break;
-        }
         for point in page.rows {
-            let (store, key) = (task.service.store.clone(), parse_key(&point.key)?);
-            stored(move || store.remove_point(&key)).await?;
+            if !task.remove_point(parse_key(&point.key)?).await? {
+                all = false;
+                continue;
+            }
             task.apply(vec![
                 Write::DeleteResource(point.snapshot.clone()),
                 Write::DeleteGrants(point.snapshot),
@@ -24,15 +25,15 @@ pub(super) async fn run(task: &Task, instance: Uuid) -> Result<()> {
             ])
             .await?;
         }
+        match page.after {
+            Some(after) => filter.after = Some(after),
+            None => break,
+        }
     }
-    let mut writes = task.endings(None).await?;
-    writes.push(task.finish());
-    task.apply(writes).await
-}
-
-/// Ends a purge that failed; the points are hidden already and can be purged again.
-pub(super) async fn fail(task: &Task, fault: &Fault) -> Result<()> {
-    let mut writes = task.endings(Some(fault)).await?;
-    writes.push(task.finish());
-    task.apply(writes).await
+    if all {
+        let mut writes = task.endings(None).await?;
+        writes.push(task.finish());
+        task.apply(writes).await?;
+    }
+    Ok(all)
 }

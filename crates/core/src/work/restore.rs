@@ -31,10 +31,7 @@ pub(super) async fn run(
     task.step("restore.reserve").await?;
     let key = parse_key(point)?;
     let disk = reserved(task, target, unique_id).await?.1;
-    let volume = match task.service.volume(&disk).await {
-        Ok(volume) => volume,
-        Err(_) => task.service.make_volume(unique_id, disk.size).await?,
-    };
+    let volume = task.service.volume_or_new(unique_id, disk.size).await?;
     if task.service.catalogue.point(instance, point).await?.is_none() {
         return Err(Fault::not_found("recovery point", point).into());
     }
@@ -45,9 +42,9 @@ pub(super) async fn run(
     copy(task, &key, &volume).await?;
     task.step("restore.verify").await?;
     verify(task, &key, &volume).await?;
+    unpin(task).await?;
     task.step("restore.publish").await?;
-    publish(task, target, unique_id).await?;
-    unpin(task).await
+    publish(task, target, unique_id).await
 }
 
 fn holder(task: &Task) -> String {
@@ -74,13 +71,16 @@ async fn copy(task: &Task, key: &PointKey, volume: &Arc<Volume>) -> Result<()> {
     let reader = Arc::new(stored(move || store.reader(&key)).await?);
     let size = reader.size();
     task.meter.expect(size);
+    // The notes are of this volume: one that was made anew begins at the beginning.
+    let generation = u128::from_be_bytes(volume.generation());
     let mut written = 0;
     let mut start = 0;
     while start < size {
         let segment = start..size.min(start.saturating_add(SEGMENT));
         start = segment.end;
-        let step = format!("copied:{}", segment.start);
-        if task.did(&step) {
+        let step = format!("copied:{generation:x}:{}", segment.start);
+        if let Some(note) = task.work.steps.get(&step) {
+            written = note.as_u64().unwrap_or(written);
             tresor_store::Watch::advance(&*task.meter, segment.end - segment.start, 0);
             continue;
         }
@@ -103,9 +103,8 @@ async fn copy_segment(
 ) -> Result<u64> {
     let (reader, volume, meter) = (Arc::clone(reader), Arc::clone(volume), Arc::clone(&task.meter));
     let copied = tokio::task::spawn_blocking(move || -> Result<u64> {
-        let others = [0..segment.start, segment.end..reader.size()];
         let sink = VolumeSink(Arc::clone(&volume));
-        let restored = reader.restore(&sink, &others, &*meter)?;
+        let restored = reader.restore_range(&sink, segment, &*meter)?;
         volume.flush()?;
         Ok(restored.bytes_written)
     });
@@ -164,16 +163,15 @@ pub(super) async fn fail(
     task: &Task,
     target: &ResourceId,
     unique_id: Uuid,
-    _point: &str,
     fault: &Fault,
 ) -> Result<()> {
+    unpin(task).await?;
     let _change = task.service.change.lock().await;
     let mut writes = task.endings(Some(fault)).await?;
-    if let Ok((head, disk)) = reserved(task, target, unique_id).await {
-        task.service.remove_volume(&disk).await?;
+    if let Ok((head, _)) = reserved(task, target, unique_id).await {
         writes.push(Write::DeleteResource(head.id));
     }
+    writes.push(task.service.discard(vec![unique_id], vec![]));
     writes.push(task.finish());
-    task.apply(writes).await?;
-    unpin(task).await
+    task.apply(writes).await
 }

@@ -4,13 +4,14 @@ use super::Task;
 use super::take::Steps;
 use crate::catalogue::{Expect, Write};
 use crate::error::{Fault, Result};
-use crate::model::{Model, Provisioning, Resource, ResourceId};
-use crate::service::{parse_key, stored, whole};
+use crate::model::{DoomedPoint, Model, Provisioning, Resource, ResourceId, Snapshot};
+use crate::service::{parse_key, whole};
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
-pub(super) async fn run(task: &Task, id: &ResourceId) -> Result<()> {
+pub(super) async fn run(task: &Task, id: &ResourceId, unique_id: Uuid) -> Result<()> {
     task.step("snapshot.freeze").await?;
-    let (_, snapshot) = task.service.snapshot(id).await?;
+    let snapshot = ours(task, id, unique_id).await?.1;
     let (_, disk) = task.service.disk(&snapshot.source).await?;
     whole(&disk)?;
     if disk.unique_id != snapshot.source_unique_id {
@@ -24,7 +25,7 @@ pub(super) async fn run(task: &Task, id: &ResourceId) -> Result<()> {
     let steps = Steps { ingest: "snapshot.ingest", commit: "snapshot.commit" };
     let taken = task.take(&disk, parse_key(&snapshot.point)?, facts, steps).await?;
     let _change = task.service.change.lock().await;
-    let (head, mut snapshot) = task.service.snapshot(id).await?;
+    let (head, mut snapshot) = ours(task, id, unique_id).await?;
     snapshot.provisioning = Provisioning::Succeeded;
     snapshot.size = taken.record.size;
     let version = head.version;
@@ -35,15 +36,30 @@ pub(super) async fn run(task: &Task, id: &ResourceId) -> Result<()> {
     task.apply(writes).await
 }
 
+/// The snapshot that the request made; another of that name is not ours to complete.
+async fn ours(task: &Task, id: &ResourceId, unique_id: Uuid) -> Result<(Resource, Snapshot)> {
+    let (head, snapshot) = task.service.snapshot(id).await?;
+    if snapshot.unique_id == unique_id {
+        return Ok((head, snapshot));
+    }
+    Err(Fault::not_found("snapshot", id).into())
+}
+
 /// Ends a snapshot that could not be taken: nothing of it stays.
-pub(super) async fn fail(task: &Task, id: &ResourceId, fault: &Fault) -> Result<()> {
+pub(super) async fn fail(
+    task: &Task,
+    id: &ResourceId,
+    unique_id: Uuid,
+    point: &str,
+    fault: &Fault,
+) -> Result<()> {
     let _change = task.service.change.lock().await;
     let mut writes = task.endings(Some(fault)).await?;
-    if let Ok((head, snapshot)) = task.service.snapshot(id).await {
-        let (store, key) = (task.service.store.clone(), parse_key(&snapshot.point)?);
-        stored(move || store.remove_point(&key)).await?;
+    if let Ok((head, _)) = ours(task, id, unique_id).await {
         writes.push(Write::DeleteResource(head.id));
     }
+    let doomed = DoomedPoint { key: point.into(), disk: None };
+    writes.push(task.service.discard(vec![], vec![doomed]));
     writes.push(task.finish());
     task.apply(writes).await
 }

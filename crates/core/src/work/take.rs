@@ -17,17 +17,16 @@ use tresor_disk::{ErrorKind, View, Volume};
 use tresor_store::env::Env;
 use tresor_store::{Begun, Ingest, Plan, PointKey, PointRecord, Root, Source, Store, Watch};
 
-/// How long to wait for another view of the same volume, and how often to look.
+/// How long to wait for another view of the same volume, and how often to look. Then the work is
+/// left for later, so that it does not keep a worker from others.
 const BUSY_LOOK: Duration = Duration::from_millis(50);
-const BUSY_LOOKS: u32 = 12_000;
+const BUSY_LOOKS: u32 = 600;
 
 /// A committed point.
 pub(super) struct Taken {
     pub(super) record: PointRecord,
     /// What moved; None when an earlier attempt had committed already.
     pub(super) transfer: Option<Transfer>,
-    /// The point that the change map named before.
-    pub(super) old_base: Option<PointKey>,
 }
 
 /// Which steps a taker passes, in order.
@@ -45,7 +44,7 @@ pub(super) fn base_of(key: &PointKey, root: &Root) -> [u8; 32] {
 }
 
 /// The key in such a name.
-pub(crate) fn base_key(base: &[u8; 32]) -> Option<PointKey> {
+pub(super) fn base_key(base: &[u8; 32]) -> Option<PointKey> {
     base.first_chunk().map(|key| PointKey::new(*key))
 }
 
@@ -71,21 +70,7 @@ impl Task {
             steps,
         };
         let taken = tokio::task::spawn_blocking(move || taker.run()).await;
-        let taken = taken.map_err(|e| Error::internal("taking a point", e))??;
-        self.drop_unlisted(taken.old_base.as_ref()).await?;
-        Ok(taken)
-    }
-
-    /// Removes the point that the change map named before, if nobody lists it any more.
-    async fn drop_unlisted(&self, old: Option<&PointKey>) -> Result<()> {
-        let Some(key) = old else { return Ok(()) };
-        let name = format!("unlisted:{key}");
-        let Some(holder) = self.service.catalogue.holder(&name).await? else {
-            return Ok(());
-        };
-        let (store, gone) = (self.service.store.clone(), *key);
-        crate::service::stored(move || store.remove_point(&gone)).await?;
-        self.service.apply(vec![crate::catalogue::Write::Release { name, holder }]).await
+        taken.map_err(|e| Error::internal("taking a point", e))?
     }
 }
 
@@ -104,7 +89,7 @@ struct Taker {
 impl Taker {
     fn run(self) -> Result<Taken> {
         if let Some(record) = self.store.point(&self.key)? {
-            return Ok(Taken { record, transfer: None, old_base: None });
+            return Ok(Taken { record, transfer: None });
         }
         let view = freeze(&self.volume, &self.meter)?;
         let time = ticked(self.env.domain());
@@ -117,7 +102,7 @@ impl Taker {
             Ok(Begun::New(ingest)) => ingest,
             Ok(Begun::Exists(record)) => {
                 view.abandon()?;
-                return Ok(Taken { record, transfer: None, old_base: None });
+                return Ok(Taken { record, transfer: None });
             }
             Err(error) => {
                 view.abandon()?;
@@ -128,7 +113,7 @@ impl Taker {
         match self.ingest(ingest, &view, base.as_ref(), facts, time) {
             Ok((record, transfer)) => {
                 view.adopt(base_of(&record.key, &record.root))?;
-                Ok(Taken { record, transfer: Some(transfer), old_base })
+                Ok(Taken { record, transfer: Some(transfer) })
             }
             Err(error) => {
                 view.abandon()?;
@@ -144,7 +129,7 @@ impl Taker {
         };
         let record = self.store.point(key)?;
         let same = record.is_some_and(|r| base_of(&r.key, &r.root) == *base);
-        Ok(same.then(|| *key))
+        Ok(same.then_some(*key))
     }
 
     fn ingest(

@@ -45,6 +45,8 @@ pub(super) struct Deposit<'a> {
 struct Durable {
     frames: Vec<(Id, Location)>,
     bytes: u64,
+    /// Runs published so far.
+    runs: u32,
 }
 
 /// Counts of what was done.
@@ -231,10 +233,17 @@ impl<'a> Deposit<'a> {
             let mut durable = lock(&self.durable);
             durable.frames.extend(closed.frames);
             durable.bytes += size;
-            durable.bytes >= self.inner.config.checkpoint_bytes
+            durable.bytes >= self.checkpoint(durable.runs)
                 || durable.frames.len() >= margins::CHECKPOINT_ENTRIES
         };
         if due { self.publish() } else { Ok(()) }
+    }
+
+    /// Stored bytes after which the next run is due. The first runs come early, so that also a
+    /// short attempt is found again; later ones are larger, so that a long one leaves few.
+    fn checkpoint(&self, runs: u32) -> u64 {
+        let config = &self.inner.config;
+        (u64::from(config.pack_bytes) << runs.min(32)).min(config.checkpoint_bytes)
     }
 
     fn put_pack(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
@@ -252,7 +261,11 @@ impl<'a> Deposit<'a> {
 
     /// Makes all frames in durable packs findable.
     pub(super) fn publish(&self) -> Result<()> {
-        let frames = std::mem::take(&mut *lock(&self.durable)).frames;
+        let frames = {
+            let mut durable = lock(&self.durable);
+            let runs = durable.runs + 1;
+            std::mem::replace(&mut *durable, Durable { runs, ..Durable::default() }).frames
+        };
         if frames.is_empty() {
             return Ok(());
         }

@@ -257,9 +257,9 @@ fn process<'a>(
     });
     // A failure in an uploader is the cause of whatever the builder saw.
     deposit.failure().map_or(Ok(()), Err)?;
-    let tree = built?;
-    deposit.publish()?;
-    Ok(tree)
+    // Also what a cancelled attempt has stored can be found again by the next one.
+    let published = deposit.publish();
+    built.and_then(|tree| published.map(|()| tree))
 }
 
 /// Builds the map from the windows as they are finished.

@@ -99,6 +99,9 @@ async fn what_is_not_there_is_refused() {
 async fn snapshots_can_only_be_read() {
     let site = Site::new().await;
     let path = disk(&site, "one").await;
+    // Only a disk that is whole can be taken.
+    grant(&site, &path, "Write").await;
+    revoke(&site, &path).await;
     let taken = snapshot(&site, &path, "s1").await;
     let body = serde_json::json!({ "access": "Write", "durationInSeconds": 60 });
     let refused = site.ask(Method::POST, &format!("{taken}/beginGetAccess"), Some(body)).await;

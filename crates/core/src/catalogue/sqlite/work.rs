@@ -32,12 +32,14 @@ pub(super) async fn claim(
     };
     let steps: Vec<(String, String)> =
         sqlx::query_as(STEPS).bind(&id).fetch_all(&mut *change).await.map_err(database)?;
+    // The lease stays whatever the record holds: one that cannot be read must not be claimed again
+    // and again in front of all the others.
+    change.commit().await.map_err(database)?;
     let work: Work = decode(&format!("work {id}"), &record)?;
     let note = |(step, note): (String, String)| {
         Ok((step, decode(&format!("a step of work {id}"), &note)?))
     };
     let steps: BTreeMap<_, _> = steps.into_iter().map(note).collect::<Result<_>>()?;
-    change.commit().await.map_err(database)?;
     Ok(Some(Work { fence, steps, ..work }))
 }
 

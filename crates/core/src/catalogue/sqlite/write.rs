@@ -3,7 +3,7 @@
 use super::row::{conflict, database, encode, instant};
 use super::work;
 use crate::catalogue::{CatalogueError, Expect, Result, Write};
-use crate::model::{Grant, Job, Model, Point, Principal, Resource, ResourceId, RoleAssignment};
+use crate::model::{Grant, Job, Model, Operation, Point, Principal, Resource, ResourceId, RoleAssignment};
 use serde::Serialize;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
@@ -16,6 +16,9 @@ pub(super) async fn one(conn: &mut SqliteConnection, write: &Write) -> Result<()
         Write::PutResource(resource, expect) => put_resource(conn, resource, *expect).await,
         Write::RequireResource(id, version) => require_resource(conn, id, *version).await,
         Write::DeleteResource(id) => {
+            let sql = "DELETE FROM assignments WHERE scope = ?1 OR (scope > ?2 AND scope < ?3)";
+            let (low, high) = super::read::bounds(Some(id));
+            run(conn, sqlx::query(sql).bind(id.key()).bind(low).bind(high)).await?;
             delete(conn, "DELETE FROM resources WHERE key = ?1", id.key()).await
         }
         Write::Claim { name, holder } => claim(conn, name, holder).await,
@@ -33,11 +36,18 @@ pub(super) async fn one(conn: &mut SqliteConnection, write: &Write) -> Result<()
         Write::DeleteAssignment(id) => {
             delete(conn, "DELETE FROM assignments WHERE key = ?1", id.key()).await
         }
-        Write::PutOperation(done) => put(conn, PUT_OPERATION, done.id, done).await,
+        Write::PutOperation(operation) => put_operation(conn, operation).await,
+        Write::ForgetOperations(before) => {
+            let sql = "DELETE FROM operations WHERE ended < ?1";
+            run(conn, sqlx::query(sql).bind(instant(*before))).await
+        }
         Write::PutJob(job) => put_job(conn, job).await,
         Write::PutPoint(point) => put_point(conn, point).await,
         Write::DeletePoint { instance, key } => delete_point(conn, *instance, key).await,
         Write::PutGrant(grant) => put_grant(conn, grant).await,
+        Write::DeleteGrant(id) => {
+            delete(conn, "DELETE FROM grants WHERE id = ?1", &id.to_string()).await
+        }
         Write::DeleteGrants(resource) => {
             let sql = "DELETE FROM grants WHERE resource = ?1";
             delete(conn, sql, resource.key()).await
@@ -78,8 +88,16 @@ async fn delete(conn: &mut SqliteConnection, sql: &'static str, key: &str) -> Re
 
 const PUT_ROLE: &str = "INSERT INTO roles (id, record) VALUES (?1, ?2) \
     ON CONFLICT (id) DO UPDATE SET record = excluded.record";
-const PUT_OPERATION: &str = "INSERT INTO operations (id, record) VALUES (?1, ?2) \
-    ON CONFLICT (id) DO UPDATE SET record = excluded.record";
+
+async fn put_operation(conn: &mut SqliteConnection, operation: &Operation) -> Result<()> {
+    const SQL: &str = "INSERT INTO operations (id, ended, record) VALUES (?1, ?2, ?3) \
+        ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, record = excluded.record";
+    let query = sqlx::query(SQL)
+        .bind(operation.id.to_string())
+        .bind(operation.ended.map(instant))
+        .bind(encode(operation)?);
+    run(conn, query).await
+}
 
 /// Makes or changes a record that only its id finds.
 async fn put<T: Serialize>(

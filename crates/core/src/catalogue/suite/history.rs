@@ -56,6 +56,17 @@ pub(super) async fn operations_and_jobs_are_replaced(ground: &dyn Ground) {
     assert_eq!(all_jobs(&*catalogue, of_vault(9)).await, [2]);
 }
 
+pub(super) async fn old_operations_are_forgotten(ground: &dyn Ground) {
+    let catalogue = ground.open().await;
+    let ended = |n: u128, end: i64| Operation { ended: Some(at(end)), ..operation(n) };
+    let running = Operation { ended: None, ..operation(3) };
+    let writes = [ended(1, 10), ended(2, 20), running].map(Write::PutOperation);
+    catalogue.apply(writes.to_vec()).await.unwrap();
+    catalogue.apply(vec![Write::ForgetOperations(at(20))]).await.unwrap();
+    let left = async |n| catalogue.operation(guid(n)).await.unwrap().is_some();
+    assert_eq!([left(1).await, left(2).await, left(3).await], [false, true, true]);
+}
+
 pub(super) async fn jobs_come_newest_first(ground: &dyn Ground) {
     let catalogue = ground.open().await;
     let other = Job { vault: disk_id("no-vault"), ..job(99, 5) };
@@ -160,6 +171,12 @@ pub(super) async fn grants_come_and_go(ground: &dyn Ground) {
     catalogue.apply(writes.into()).await.unwrap();
     assert_eq!(catalogue.grant(one.id).await.unwrap().as_ref(), Some(&one));
     assert_eq!(catalogue.grants_of(&disk_id("d_")).await.unwrap(), [one.clone(), two]);
+    let third = grant(4, &disk_id("d_"));
+    catalogue.apply(vec![Write::PutGrant(third.clone())]).await.unwrap();
+    let delete = Write::DeleteGrant(third.id);
+    catalogue.apply(vec![delete.clone(), delete]).await.unwrap();
+    assert_eq!(catalogue.grant(third.id).await.unwrap(), None);
+    assert_eq!(catalogue.grants_of(&disk_id("d_")).await.unwrap().len(), 2);
     let delete = Write::DeleteGrants(disk_id("D_"));
     catalogue.apply(vec![delete.clone(), delete]).await.unwrap();
     assert_eq!(catalogue.grants_of(&disk_id("d_")).await.unwrap(), []);

@@ -83,6 +83,7 @@ conformance!(
     },
     history::{
         operations_and_jobs_are_replaced,
+        old_operations_are_forgotten,
         jobs_come_newest_first,
         points_come_newest_first,
         points_are_filtered_by_time,

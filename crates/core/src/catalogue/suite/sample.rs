@@ -308,7 +308,7 @@ pub(super) fn grant(number: u128, resource: &ResourceId) -> Grant {
 pub(super) fn work(number: u128) -> Work {
     Work {
         id: guid(number),
-        kind: WorkKind::Fill { disk: disk_id("d") },
+        kind: WorkKind::Fill { disk: disk_id("d"), unique_id: Uuid::from_u128(7) },
         operation: Some(guid(1)),
         job: None,
         fence: 0,
