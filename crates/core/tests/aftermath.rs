@@ -184,9 +184,8 @@ async fn a_stopped_instance_stays_stopped_whatever_is_put() {
     let p = protect(&world).await;
     let group = world.id("rg");
     world.service.transition(&world.caller, &p.instance, Transition::Stop).await.unwrap();
-    let state = async || {
-        world.service.resource(&p.instance).await.unwrap().as_instance().unwrap().state
-    };
+    let state =
+        async || world.service.resource(&p.instance).await.unwrap().as_instance().unwrap().state;
     let spec = instance_of(&p.instance, &p.disk, &p.policy, &group);
     let vault = world.service.resource(&p.vault).await.unwrap();
     let identity = vault.as_vault().unwrap().identity.system.unwrap();

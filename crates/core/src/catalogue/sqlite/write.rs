@@ -3,7 +3,9 @@
 use super::row::{conflict, database, encode, instant};
 use super::work;
 use crate::catalogue::{CatalogueError, Expect, Result, Write};
-use crate::model::{Grant, Job, Model, Operation, Point, Principal, Resource, ResourceId, RoleAssignment};
+use crate::model::{
+    Grant, Job, Model, Operation, Point, Principal, Resource, ResourceId, RoleAssignment,
+};
 use serde::Serialize;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
