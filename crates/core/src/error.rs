@@ -21,6 +21,7 @@ pub enum FaultKind {
     SubscriptionNotFound,
     Conflict,
     LocationChanged,
+    PropertyChange,
     Forbidden,
     Unsupported,
     Internal,

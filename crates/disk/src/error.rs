@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Corrupt,
     /// No space is left.
     Full,
+    /// The file system cannot hold a file that large.
+    TooLarge,
     /// Any other failure of the operating system.
     Io,
     /// An fsync failed, now or earlier; the volume must be opened again.
@@ -52,6 +54,7 @@ impl Error {
             io::ErrorKind::NotFound => ErrorKind::NotFound,
             io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => ErrorKind::Exists,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+            io::ErrorKind::FileTooLarge => ErrorKind::TooLarge,
             io::ErrorKind::PermissionDenied => ErrorKind::Denied,
             io::ErrorKind::WouldBlock => ErrorKind::Busy,
             _ => ErrorKind::Io,

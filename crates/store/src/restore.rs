@@ -250,6 +250,8 @@ impl Job<'_> {
     }
 
     fn write(&self, data: &[u8], offset: u64) -> Result<()> {
+        #[cfg(feature = "failpoints")]
+        tracing::info!(step = "store.restore.write", "step");
         fail::fail_point!("store.restore.write", |_| Err(Error::new(
             ErrorKind::Sink,
             "fail point store.restore.write"

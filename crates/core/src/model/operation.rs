@@ -18,6 +18,8 @@ pub struct Operation {
     pub family: Uuid,
     /// Object id of the caller, who may always poll it.
     pub caller: Uuid,
+    /// Correlation id of the request: people find it in the log by this.
+    pub correlation: Uuid,
     /// Where it stands.
     pub status: OperationStatus,
     /// Start, domain time.

@@ -91,6 +91,7 @@ impl Service {
         self.require_group(&spec.id).await?;
         if let Some(old) = self.catalogue.resource(&spec.id).await? {
             self.same_location(&old, &spec.location)?;
+            refuse_other_origin(&old, spec.origin.as_ref())?;
             let patch = DiskPatch {
                 tags: Some(spec.tags),
                 size: spec.size,
@@ -363,6 +364,34 @@ impl Service {
     }
 }
 
+/// A PUT on a disk that exists cannot give it other content; saying again where its content came
+/// from is fine, also as Azure shows it.
+fn refuse_other_origin(old: &Resource, wanted: Option<&OriginSpec>) -> Result<()> {
+    let Some(disk) = old.as_disk() else { return Ok(()) };
+    let same = match (wanted, &disk.origin) {
+        (None, _) | (Some(OriginSpec::Empty), Origin::Empty) => true,
+        (Some(OriginSpec::Upload { bytes }), Origin::Upload { bytes: was }) => bytes == was,
+        (Some(OriginSpec::Import { uri }), Origin::Import { uri: was, .. }) => uri == was,
+        (
+            Some(OriginSpec::Copy { source, unique_id }),
+            Origin::Copy { source: was, source_unique_id },
+        ) => source == was && unique_id.is_none_or(|id| id == *source_unique_id),
+        (Some(OriginSpec::Copy { source, .. }), Origin::Restore { source: was }) => source == was,
+        _ => false,
+    };
+    if same { Ok(()) } else { Err(property_change("properties.creationData")) }
+}
+
+/// The refusal to change what a resource was made of.
+pub(super) fn property_change(field: &str) -> Error {
+    let name = field.rsplit('.').next().unwrap_or(field);
+    let message = format!("Changing property '{name}' is not allowed: it was set when made.");
+    Fault::new(FaultKind::PropertyChange, message)
+        .at(field)
+        .advise("Choose another name, or delete the resource first.")
+        .into()
+}
+
 pub(crate) fn volume_name(unique_id: Uuid) -> Result<VolumeName> {
     VolumeName::new(unique_id.to_string()).map_err(|e| Error::internal("naming a volume", e))
 }
@@ -388,6 +417,10 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 impl From<tresor_disk::Error> for Error {
     fn from(error: tresor_disk::Error) -> Self {
+        if error.kind() == tresor_disk::ErrorKind::TooLarge {
+            let message = "diskSizeGB: the file system of the pool cannot hold a disk this large.";
+            return Fault::invalid("properties.diskSizeGB", message).into();
+        }
         let full = error.kind() == tresor_disk::ErrorKind::Full;
         let mut out = Self::internal("work on a disk", error);
         if full {

@@ -222,7 +222,7 @@ impl Service {
                 Configured
             }
             (Transition::Stop, Stopped) | (Transition::Suspend, Suspended) => return Ok(None),
-            (Transition::ResumeProtection | Transition::ResumeBackups, Configured) => {
+            (Transition::ResumeProtection | Transition::ResumeBackups, Configured | Error) => {
                 return Ok(None);
             }
             (_, ConfiguringFailed) | (_, _) => {

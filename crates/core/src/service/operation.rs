@@ -25,6 +25,7 @@ impl Service {
             resource: about.clone(),
             family,
             caller: caller.object_id,
+            correlation: caller.correlation,
             status: OperationStatus::Running,
             started: self.env.domain(),
             ended: None,

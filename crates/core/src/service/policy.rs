@@ -41,7 +41,9 @@ impl Service {
             }
             self.refuse_if_used(id, FaultKind::PolicyImmutable).await?;
         }
-        self.check_count(&vault, super::resource::POLICIES).await?;
+        if old.is_none() {
+            self.check_count(&vault, super::resource::POLICIES).await?;
+        }
         let tags = BTreeMap::new();
         let new = self.written(caller, old.as_ref(), id, "", tags, Model::Policy(policy));
         let expect = old.as_ref().map_or(Expect::Absent, |o| Expect::Version(o.version));

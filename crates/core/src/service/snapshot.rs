@@ -45,6 +45,10 @@ impl Service {
         self.require_group(&spec.id).await?;
         if let Some(old) = self.catalogue.resource(&spec.id).await? {
             self.same_location(&old, &spec.location)?;
+            let was = old.as_snapshot().map(|s| &s.source);
+            if spec.source.is_some() && spec.source.as_ref() != was {
+                return Err(super::disk::property_change("properties.creationData"));
+            }
             return self.change_snapshot(caller, &old, Some(spec.tags), spec.sku).await;
         }
         let (source, disk) = self.snapshot_source(caller, &spec, &location).await?;

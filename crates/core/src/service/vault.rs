@@ -82,10 +82,12 @@ impl Service {
         let before = old.as_ref().and_then(Resource::as_vault);
         let vault = self.settled_vault(before, &spec.id, &spec.settings).await?;
         let head = (spec.id.clone(), location, spec.tags);
-        let new = self.write_vault(caller, old.as_ref(), head, vault, spec.identity).await?;
-        let family = new.as_vault().map(|v| v.unique_id).unwrap_or_default();
+        let family = vault.unique_id;
+        let (new, mut writes) =
+            self.vault_writes(caller, old.as_ref(), head, vault, spec.identity)?;
         let operation = self.done(self.begin(caller, &new.id, family));
-        self.apply(vec![Write::PutOperation(operation.clone())]).await?;
+        writes.push(Write::PutOperation(operation.clone()));
+        self.apply(writes).await?;
         Ok(Outcome { resource: new, operation, created: old.is_none() })
     }
 
@@ -104,7 +106,9 @@ impl Service {
         let vault = self.settled_vault(Some(&before), id, &patch.settings).await?;
         let tags = patch.tags.unwrap_or_else(|| old.tags.clone());
         let head = (id.clone(), old.location.clone(), tags);
-        self.write_vault(caller, Some(&old), head, vault, patch.identity).await
+        let (new, writes) = self.vault_writes(caller, Some(&old), head, vault, patch.identity)?;
+        self.apply(writes).await?;
+        Ok(new)
     }
 
     /// Deletes a vault; None when there was none. Soft-deleted instances do not hold it.
@@ -153,14 +157,14 @@ impl Service {
         Ok(Some(operation))
     }
 
-    async fn write_vault(
+    fn vault_writes(
         &self,
         caller: &Caller,
         old: Option<&Resource>,
         (id, location, tags): (ResourceId, String, BTreeMap<String, String>),
         mut vault: Vault,
         identity: Option<IdentitySpec>,
-    ) -> Result<Resource> {
+    ) -> Result<(Resource, Vec<Write>)> {
         let mut writes = vec![];
         if let Some(wanted) = identity {
             self.settle_identity(&id, &mut vault.identity, &wanted, &mut writes)?;
@@ -168,8 +172,7 @@ impl Service {
         let new = self.written(caller, old, &id, &location, tags, Model::Vault(vault));
         let expect = old.map_or(Expect::Absent, |o| Expect::Version(o.version));
         writes.push(Write::PutResource(new.clone(), expect));
-        self.apply(writes).await?;
-        Ok(new)
+        Ok((new, writes))
     }
 
     fn settle_identity(

@@ -54,8 +54,14 @@ impl World {
 
     /// A world in which nobody works: what is queued stays queued until `start`.
     pub async fn idle() -> Self {
+        Self::of(Limits::None, Env::system()).await
+    }
+
+    /// A world with these quotas and this environment, in which nobody works yet.
+    pub async fn of(limits: Limits, env: Env) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (service, first) = open(folder.path()).await;
+        let settings = Settings { limits, ..settings(folder.path()) };
+        let (service, first) = Service::open(folder.path(), settings, env).await.unwrap();
         service.confirm_first_start().await.unwrap();
         let first = first.unwrap();
         let owner = service.sign_in(first.client_id, &first.client_secret).await.unwrap().unwrap();

@@ -247,6 +247,8 @@ impl<'a> Deposit<'a> {
     }
 
     fn put_pack(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        #[cfg(feature = "failpoints")]
+        tracing::info!(step = "store.pack.put", "step");
         fail::fail_point!("store.pack.put", |_| Err(Error::new(
             crate::error::ErrorKind::Transient,
             "fail point store.pack.put"

@@ -197,6 +197,8 @@ impl Ingest {
         if sealed.len() as u64 > margins::RECORD {
             return Err(Error::new(ErrorKind::Invalid, "the facts of a point are too long"));
         }
+        #[cfg(feature = "failpoints")]
+        tracing::info!(step = "store.point.put", "step");
         fail::fail_point!("store.point.put", |_| Err(Error::new(
             ErrorKind::Transient,
             "fail point store.point.put"

@@ -241,6 +241,7 @@ pub(super) fn operation(number: u128) -> Operation {
         resource: vault_id(),
         family: guid(5),
         caller: guid(20),
+        correlation: guid(21),
         status: OperationStatus::Failed(fault()),
         started: at(0),
         ended: None,
