@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tresor_disk::{ErrorKind, View, Volume};
 use tresor_store::env::Env;
-use tresor_store::{Begun, Ingest, Plan, PointKey, PointRecord, Root, Source, Store, Watch};
+use tresor_store::{Begun, Committed, Ingest, Plan, PointKey, PointRecord, Root, Source, Store, Watch};
 
 /// How long to wait for another view of the same volume, and how often to look. Then the work is
 /// left for later, so that it does not keep a worker from others.
@@ -111,9 +111,14 @@ impl Taker {
         };
         let facts = self.facts.clone();
         match self.ingest(ingest, &view, base.as_ref(), facts, time) {
-            Ok((record, transfer)) => {
+            Ok((Committed { record, won: true }, transfer)) => {
                 view.adopt(base_of(&record.key, &record.root))?;
                 Ok(Taken { record, transfer: Some(transfer) })
+            }
+            // Another attempt's point is of another instant: what changed since then still counts.
+            Ok((Committed { record, won: false }, _)) => {
+                view.abandon()?;
+                Ok(Taken { record, transfer: None })
             }
             Err(error) => {
                 view.abandon()?;
@@ -139,7 +144,7 @@ impl Taker {
         base: Option<&[u8; 32]>,
         facts: BTreeMap<String, String>,
         time: Timestamp,
-    ) -> Result<(PointRecord, Transfer)> {
+    ) -> Result<(Committed, Transfer)> {
         super::reach(self.steps.ingest, self.work, self.job);
         let has_parent = ingest.parent().is_some();
         let changed = base.filter(|_| has_parent).and_then(|b| view.changed(b));
@@ -171,7 +176,7 @@ impl Taker {
             "ingested"
         );
         super::reach(self.steps.commit, self.work, self.job);
-        Ok((ingest.commit(facts, time)?.record, transfer))
+        Ok((ingest.commit(facts, time)?, transfer))
     }
 }
 

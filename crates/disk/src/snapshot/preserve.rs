@@ -34,6 +34,29 @@ struct State {
     lost: Option<ErrorKind>,
 }
 
+impl State {
+    /// Whether the disk of that instant can still be told.
+    fn standing(&self) -> Result<()> {
+        match self.lost {
+            None => Ok(()),
+            Some(kind) => {
+                let text = "the view is lost: an old block could not be copied aside";
+                Err(Error::new(kind, text))
+            }
+        }
+    }
+
+    /// Whether a range of it can.
+    fn readable(&self, range: &Range<u64>) -> Result<()> {
+        self.standing()?;
+        if !self.given_up.runs_in(units(range)).is_empty() {
+            let text = format!("the view has given up a part of {range:?}");
+            return Err(Error::new(ErrorKind::OutOfRange, text));
+        }
+        Ok(())
+    }
+}
+
 impl Preserve {
     pub(crate) fn new(side: File, size: u64) -> Self {
         Self { size, side, state: Mutex::default() }
@@ -90,14 +113,7 @@ impl Preserve {
     pub(crate) fn patch(&self, buffer: &mut [u8], range: &Range<u64>) -> Result<()> {
         let runs = {
             let state = locked(&self.state);
-            if let Some(kind) = state.lost {
-                let text = "the view is lost: an old block could not be copied aside";
-                return Err(Error::new(kind, text));
-            }
-            if !state.given_up.runs_in(units(range)).is_empty() {
-                let text = format!("the view has given up a part of {range:?}");
-                return Err(Error::new(ErrorKind::OutOfRange, text));
-            }
+            state.readable(range)?;
             state.kept.runs_in(units(range))
         };
         for run in runs {
@@ -114,9 +130,12 @@ impl Preserve {
         Ok(())
     }
 
-    /// Where the side file has data.
+    /// Where the side file has data. Fails once the view is lost: a block that is punched out
+    /// then is no hole of the disk of that instant.
     pub(crate) fn extents(&self, range: &Range<u64>) -> Result<Vec<Range<u64>>> {
-        extent::data(&self.side, range)
+        let found = extent::data(&self.side, range)?;
+        locked(&self.state).standing()?;
+        Ok(found)
     }
 
     /// Forgets the units that lie wholly inside a range, and gives back what they took.
@@ -169,7 +188,9 @@ mod tests {
         let data = file(1);
         let mut bytes = [0; 8];
         preserve.patch(&mut bytes, &(0..8)).unwrap();
+        assert_eq!(preserve.extents(&(0..SIZE)).unwrap(), []);
         preserve.keep(&data, &(0..1));
+        assert_eq!(preserve.extents(&(0..SIZE)).unwrap_err().kind(), ErrorKind::Io);
         assert_eq!(preserve.patch(&mut bytes, &(0..8)).unwrap_err().kind(), ErrorKind::Io);
         assert_eq!(
             preserve.patch(&mut bytes, &(UNIT..UNIT + 8)).unwrap_err().kind(),

@@ -46,6 +46,9 @@ pub struct Volume {
     /// The size. Shared by writers, held alone by a freeze and a growth.
     gate: RwLock<u64>,
     tracker: Mutex<Tracker>,
+    /// Held over a sync and what is made of its outcome, before the tracker: the kernel tells an
+    /// error of writing back once, and no second sync may pass between that and the poisoning.
+    syncing: Mutex<()>,
     sides: AtomicU64,
     /// Last: it lets the next opener in, after the lock on `data` has gone.
     registration: Registration,
@@ -139,6 +142,7 @@ impl Volume {
             data,
             gate: RwLock::new(length),
             tracker: Mutex::new(tracker),
+            syncing: Mutex::new(()),
             sides: AtomicU64::new(0),
             registration,
         })
@@ -219,6 +223,7 @@ impl Volume {
         if size == *gate {
             return Ok(());
         }
+        let _turn = locked(&self.syncing);
         let mut tracker = self.tracker();
         tracker.announce_growth(size)?;
         durable::set_len(&self.data, size)?;
@@ -258,6 +263,7 @@ impl Volume {
     /// Dropping the last handle tries the same, without a way to report a failure.
     pub fn close(&self) -> Result<()> {
         let _alone = self.alone();
+        let _turn = locked(&self.syncing);
         let mut tracker = self.tracker();
         tracker.check()?;
         if tracker.is_clean() || tracker.is_detached() {
@@ -302,6 +308,8 @@ impl Volume {
     }
 
     fn sync_data(&self) -> Result<()> {
+        let _turn = locked(&self.syncing);
+        self.tracker().check()?;
         let synced = sync_volume(&self.data);
         self.tracker().poison_if_failed(synced)
     }

@@ -78,7 +78,17 @@ impl Durable {
 
     /// Puts `parts` at `path`, which must not exist; `temporary` is on the same file system.
     pub fn create(&self, temporary: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-        let done = self.place(temporary, path, parts, |files| files.link(temporary, path));
+        let mut named = false;
+        let done = self.place(temporary, path, parts, |files| {
+            files.link(temporary, path)?;
+            named = true;
+            Ok(())
+        });
+        if done.is_err() && named {
+            // Nobody may find a name that a power loss can take away: its maker was told that it
+            // failed, and whoever sees it would take it for done.
+            let _ = self.files.remove(path);
+        }
         // Left behind, the temporary name is only something to sweep.
         let _ = self.files.remove(temporary);
         done

@@ -252,7 +252,10 @@ fn process<'a>(
             scope.spawn(move || work(deposit, queue, &results, source, watch, old));
         }
         drop(results);
-        let built = build(deposit, jobs, send, finished, watch, old);
+        // A panic of the source or the watcher here must not leave the uploaders waiting.
+        let building = || build(deposit, jobs, send, finished, watch, old);
+        let built = catch_unwind(AssertUnwindSafe(building))
+            .unwrap_or_else(|_| Err(Error::internal("the builder of a backup panicked")));
         // Closing the queue of packs ends the uploaders, whatever happened.
         let closed = deposit.close();
         built.and_then(|tree| closed.map(|()| tree))

@@ -5,14 +5,15 @@
 //! (a hard link decides), and that a failed flush is never papered over. Calls do their file
 //! work on the calling thread.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -40,6 +41,8 @@ struct Folder {
     staging: PathBuf,
     durable: Durable,
     next: AtomicU64,
+    /// Folders that are known to be durable.
+    folders: Mutex<HashSet<PathBuf>>,
     /// Held for life: tells the sweep of another process that the staging folder is in use.
     _lock: File,
 }
@@ -61,7 +64,8 @@ impl LocalObjects {
         let (staging, lock) = claim(&durable, &top)?;
         let root = root.to_path_buf();
         let next = AtomicU64::new(0);
-        Ok(Self(Arc::new(Folder { root, staging, durable, next, _lock: lock })))
+        let folders = Mutex::default();
+        Ok(Self(Arc::new(Folder { root, staging, durable, next, folders, _lock: lock })))
     }
 }
 
@@ -81,14 +85,16 @@ impl Folder {
 
     /// Makes the folders above `path` that are missing, from the top.
     fn make_parents(&self, path: &FilePath) -> io::Result<()> {
-        let Some(parent) = path.parent() else {
+        let known = || self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        let above = path.parent().filter(|p| p.starts_with(&self.root) && *p != self.root);
+        let Some(parent) = above.filter(|parent| !known().contains(*parent)) else {
             return Ok(());
         };
-        if parent.is_dir() || !parent.starts_with(&self.root) {
-            return Ok(());
-        }
         self.make_parents(parent)?;
-        self.durable.make_dir(parent)
+        // Also when it is there: whoever made it may not have come to the flush yet.
+        self.durable.make_dir(parent)?;
+        known().insert(parent.to_path_buf());
+        Ok(())
     }
 
     fn put(&self, location: &Path, payload: &PutPayload, mode: &PutMode) -> Result<()> {
@@ -307,17 +313,18 @@ fn settle(durable: &Durable, dir: &FilePath) -> io::Result<()> {
 fn sweep(top: &FilePath) -> io::Result<()> {
     for entry in fs::read_dir(top)? {
         let folder = entry?.path();
-        let gone = match File::open(folder.join(LOCK)) {
-            Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok(),
+        let Ok(lock) = File::open(folder.join(LOCK)) else {
             // Being made or being removed this instant, or left so by a crash: an empty folder
             // goes, anything else stays for a sweep that can tell.
-            Err(_) => {
-                let _ = fs::remove_dir(&folder);
-                false
-            }
+            let _ = fs::remove_dir(&folder);
+            continue;
         };
-        if gone {
-            fs::remove_dir_all(&folder)?;
+        // The lock is held until the folder is gone, so that nobody moves in meanwhile.
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            match fs::remove_dir_all(&folder) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
         }
     }
     Ok(())
