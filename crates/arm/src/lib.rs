@@ -35,6 +35,10 @@ use tresor_core::service::Service;
 use wire::paging::Seal;
 use zeroize::Zeroizing;
 
+/// Requests without a token that are worked on at once. Anybody can send these, so they have
+/// places of their own: no number of them keeps out who has a token.
+const PUBLIC_REQUESTS: usize = 64;
+
 /// What every request needs.
 pub(crate) struct App {
     /// The domain.
@@ -51,8 +55,10 @@ pub(crate) struct App {
     pub(crate) blob: blob::Plane,
     /// Polls that may be held at once.
     pub(crate) polls: Semaphore,
-    /// Requests that may be worked on at once.
+    /// Requests with a token that may be worked on at once.
     pub(crate) requests: Arc<Semaphore>,
+    /// Requests without a token that may be worked on at once.
+    pub(crate) public: Arc<Semaphore>,
 }
 
 impl App {
@@ -64,8 +70,9 @@ impl App {
         let authority = Authority::open(&service)?;
         let polls = Semaphore::new(wire.max_polls);
         let requests = Arc::new(Semaphore::new(wire.max_requests));
+        let public = Arc::new(Semaphore::new(PUBLIC_REQUESTS));
         let table = Table::new(table::routes());
-        Ok(Self { service, wire, authority, table, seal, blob, polls, requests })
+        Ok(Self { service, wire, authority, table, seal, blob, polls, requests, public })
     }
 
     /// The location that stands for this site where one is needed.

@@ -79,8 +79,9 @@ impl BlobFault {
     }
 
     /// A range to read lies behind the end.
-    pub(super) fn unsatisfiable(length: u64) -> Self {
-        let message = format!("The range begins behind the end of the blob of {length} bytes.");
+    pub(super) fn unsatisfiable(name: &str, length: u64) -> Self {
+        let message =
+            format!("The range in {name} begins behind the end of the blob of {length} bytes.");
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", message)
             .with(header::CONTENT_RANGE, &format!("bytes */{length}"))
     }

@@ -4,25 +4,30 @@ use super::fault::BlobFault;
 use super::{Call, PAGE, PART, condition, digest, footer, head, on_blob, range};
 use crate::App;
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderName, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use std::ops::Range;
+use std::time::Duration;
 use tresor_core::model::Access;
 
 /// Headers that would change what a write means and that are not honoured here.
 const REFUSED: [&str; 3] = ["x-ms-copy-source", "x-ms-structured-body", "x-ms-encryption-key"];
 const CRC64: &str = "x-ms-content-crc64";
+/// How long a body may be silent. Its whole time is not bounded: a part of the largest size takes
+/// minutes on a slow line that still moves.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// PUT with `comp=page`.
 pub(super) async fn page(app: &App, call: Call, body: Body) -> Result<Response<Body>, BlobFault> {
     allowed(&call)?;
     let length = call.length();
-    let asked = range::of(&call.head.headers)?.ok_or_else(|| BlobFault::missing("x-ms-range"))?;
+    let asked = range::of(&call.head.headers)?
+        .ok_or_else(|| BlobFault::missing("x-ms-range (or range)"))?;
     let pages = asked.pages(length)?;
     let write = call.header("x-ms-page-write").unwrap_or_default().to_ascii_lowercase();
     let digest = match write.as_str() {
-        "update" => Some(update(app, &call, pages, body).await?),
+        "update" => Some(update(app, &call, asked.header, pages, body).await?),
         "clear" => {
             clear(app, &call, pages).await?;
             None
@@ -102,23 +107,24 @@ fn content_length(call: &Call) -> Result<u64, BlobFault> {
 async fn update(
     app: &App,
     call: &Call,
+    range: &str,
     pages: Range<u64>,
     body: Body,
 ) -> Result<String, BlobFault> {
     let count = pages.end - pages.start;
     if count > PART {
-        let message = format!("One Put Page can carry at most {PART} bytes, not {count}.");
+        let message = format!("One Put Page carries at most {PART} bytes; {range} has {count}.");
         let status = StatusCode::PAYLOAD_TOO_LARGE;
         return Err(BlobFault::new(status, "RequestBodyTooLarge", message));
     }
     let fits = |found: u64| {
-        let why = format!("the range has {count} bytes and the body {found}.");
+        let why = format!("{range} has {count} bytes and the body {found}.");
         if found == count { Ok(()) } else { Err(BlobFault::header("Content-Length", &why)) }
     };
     if call.head.headers.contains_key(header::CONTENT_LENGTH) {
         fits(content_length(call)?)?;
     }
-    let bytes = receive(app, body).await?;
+    let bytes = receive(body, count, SILENCE).await?;
     fits(bytes.len() as u64)?;
     let digest = digest::md5(&bytes);
     if call.header("content-md5").is_some_and(|sent| sent.trim() != digest) {
@@ -131,7 +137,9 @@ async fn update(
     if !behind.is_empty()
         && let Some(problem) = footer::problem(behind, size)
     {
-        let message = format!("The last page must be the VHD footer of this disk, but {problem}.");
+        let message = format!(
+            "The last page that {range} names must be the VHD footer of this disk, but {problem}."
+        );
         return Err(BlobFault::new(StatusCode::BAD_REQUEST, "InvalidInput", message));
     }
     if !disk.is_empty() {
@@ -141,24 +149,39 @@ async fn update(
     Ok(digest)
 }
 
-async fn receive(app: &App, body: Body) -> Result<Bytes, BlobFault> {
-    let limit = usize::try_from(PART).unwrap_or(usize::MAX);
-    let read = Limited::new(body, limit).collect();
-    let fail = |why: &str| BlobFault::new(StatusCode::BAD_REQUEST, "IncompleteBody", why);
-    match tokio::time::timeout(app.wire.request_timeout, read).await {
-        Ok(Ok(read)) => Ok(read.to_bytes()),
-        Ok(Err(_)) => Err(fail("The body ended early or is longer than a Put Page may be.")),
-        Err(_) => Err(fail("The body did not arrive in time.")),
+/// The body, of `expected` bytes if the client keeps its word.
+async fn receive(body: Body, expected: u64, silence: Duration) -> Result<Bytes, BlobFault> {
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let mut body = Limited::new(body, size(PART));
+    let mut bytes = BytesMut::with_capacity(size(expected.min(PART)));
+    // Storage clients send a request again after a 408, and give up after a 400.
+    let late = |_| {
+        let message = format!("No byte of the body arrived for {} s.", silence.as_secs_f32());
+        BlobFault::new(StatusCode::REQUEST_TIMEOUT, "OperationTimedOut", message)
+    };
+    while let Some(frame) = tokio::time::timeout(silence, body.frame()).await.map_err(late)? {
+        let frame = frame.map_err(|_| {
+            let why = "The body ended before its Content-Length or is longer than a Put Page's.";
+            BlobFault::new(StatusCode::BAD_REQUEST, "IncompleteBody", why)
+        })?;
+        if let Ok(data) = frame.into_data() {
+            bytes.extend_from_slice(&data);
+        }
     }
+    Ok(bytes.freeze())
 }
 
 async fn clear(app: &App, call: &Call, pages: Range<u64>) -> Result<(), BlobFault> {
     if content_length(call)? != 0 {
-        return Err(BlobFault::header("Content-Length", "clearing pages has no body."));
+        return Err(BlobFault::header(
+            "Content-Length",
+            "with x-ms-page-write clear there is no body.",
+        ));
     }
     if pages.end > call.blob.size() {
         return Err(BlobFault::bad_pages(format!(
-            "The last {PAGE} bytes are the VHD footer of the disk and cannot be cleared."
+            "The last {PAGE} bytes are the VHD footer of the disk; x-ms-page-write clear cannot \
+             clear them."
         )));
     }
     on_blob(app, &call.blob, move |blob| blob.clear(pages)).await
@@ -176,3 +199,6 @@ fn written(call: &Call, digest: Option<String>) -> Response<Body> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

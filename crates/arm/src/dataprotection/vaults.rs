@@ -12,10 +12,11 @@ use crate::wire::request::Request;
 use http::{HeaderName, Method, StatusCode};
 use serde_json::{Value, json};
 use tresor_core::error::{Fault, FaultKind};
-use tresor_core::model::Resource;
+use tresor_core::model::{Resource, SoftDeleteState};
+use tresor_core::service::VaultSettings;
 
 const KIND: &str = "microsoft.dataprotection/backupvaults";
-/// From here on a vault's soft delete cannot be anything but AlwaysOn.
+/// From here on a request can set no other soft delete than AlwaysOn.
 const ALWAYS_ON_SINCE: &str = "2025-09-01";
 /// From here on the deletion of a vault is followed like other operations.
 const DELETE_FOLLOWED_SINCE: &str = "2022-12-01";
@@ -70,15 +71,9 @@ async fn put(request: Request) -> Result<Reply, ArmError> {
         let fault = Fault::new(FaultKind::Unsupported, message).at("x-ms-deleted-vault-id");
         return Err(ArmError::from_fault(&fault, request.dialect));
     }
-    if request.version.at_least(ALWAYS_ON_SINCE)
-        && let Some(state) = vault::weak_soft_delete(root.clone())?
-    {
-        return Err(state.invalid(format!(
-            "from api-version {ALWAYS_ON_SINCE} on it must be AlwaysOn; use an older api-version \
-             for other states."
-        )));
-    }
-    let spec = vault::spec(request.id.clone(), root)?;
+    let mut spec = vault::spec(request.id.clone(), root)?;
+    let before = request.app.service.find(&request.id).await?;
+    settle_soft_delete(&request, before.as_ref(), &mut spec.settings)?;
     let outcome = request.app.service.vault_put(&request.caller, spec).await?;
     let resource = &outcome.resource;
     let state = if outcome.created { "Provisioning" } else { "Updating" };
@@ -87,6 +82,31 @@ async fn put(request: Request) -> Result<Reply, ArmError> {
     let scope = StatusScope::Vault;
     let operation = &outcome.operation;
     Ok(begin(reply, &request, operation, scope, &resource.location, RETRY_AFTER, false))
+}
+
+/// What newer api-versions make of a soft-delete state. The present one passes whatever it is, so
+/// that what a GET gave can be PUT again, and a vault that exists is never switched unasked.
+fn settle_soft_delete(
+    request: &Request,
+    before: Option<&Resource>,
+    settings: &mut VaultSettings,
+) -> Result<(), ArmError> {
+    if !request.version.at_least(ALWAYS_ON_SINCE) {
+        return Ok(());
+    }
+    let now = before.and_then(Resource::as_vault).map(|vault| vault.soft_delete.state);
+    match (settings.soft_delete, now) {
+        (None, Some(_)) | (Some(SoftDeleteState::AlwaysOn), _) => Ok(()),
+        (None, None) => {
+            settings.soft_delete = Some(SoftDeleteState::AlwaysOn);
+            Ok(())
+        }
+        (wanted, now) if wanted == now => Ok(()),
+        _ => Err(vault::soft_delete_state(&request.root()?).invalid(format!(
+            "from api-version {ALWAYS_ON_SINCE} on it can only stay as it is or become AlwaysOn; \
+             use an older api-version for other states."
+        ))),
+    }
 }
 
 fn system_data(resource: &Resource) -> Value {
@@ -101,7 +121,9 @@ fn system_data(resource: &Resource) -> Value {
 }
 
 async fn patch(request: Request) -> Result<Reply, ArmError> {
-    let patch = vault::patch(request.root()?)?;
+    let mut patch = vault::patch(request.root()?)?;
+    let before = vault_of(&request).await?;
+    settle_soft_delete(&request, Some(&before), &mut patch.settings)?;
     let changed = request.app.service.vault_patch(&request.caller, &request.id, patch).await?;
     Ok(Reply::ok(shown(&request, &changed, "Succeeded").unwrap_or_default()))
 }

@@ -135,15 +135,10 @@ pub(crate) fn patch(root: Field<'_>) -> Result<VaultPatch, ArmError> {
     })
 }
 
-/// Whether a request asks for a soft-delete state other than AlwaysOn: the field, if so.
-///
-/// # Errors
-/// When the state is no word that is known.
-pub(crate) fn weak_soft_delete(root: Field<'_>) -> Result<Option<Field<'_>>, ArmError> {
+/// The place of a request's soft-delete state.
+pub(crate) fn soft_delete_state<'a>(root: &Field<'a>) -> Field<'a> {
     let security = root.get("properties").get("securitySettings");
-    let state = security.get("softDeleteSettings").get("state");
-    let word = state.word(SOFT_DELETE)?;
-    Ok(word.filter(|word| *word != "AlwaysOn").map(|_| state))
+    security.get("softDeleteSettings").get("state")
 }
 
 const SOFT_DELETE: &[&str] = &["Off", "On", "AlwaysOn"];

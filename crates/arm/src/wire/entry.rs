@@ -1,8 +1,10 @@
 //! The way of a request from HTTP to its handler and back.
 //!
 //! The gates stand in one order for every route, so that none can be forgotten: size, route,
-//! token, api-version, subscription, right, body. A handler runs in a task of its own: a client
-//! that hangs up cannot stop it halfway, and a panic becomes a 500 of the usual shape.
+//! place, token, api-version, subscription, right, body. Routes that take no token have fewer
+//! places, smaller bodies and less patience, and their bodies are never parsed here. A handler
+//! runs in a task of its own: a client that hangs up cannot stop it halfway, and a panic becomes
+//! a 500 of the usual shape.
 
 use super::body::Dialect;
 use super::error::ArmError;
@@ -18,11 +20,16 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header as names};
 use serde_json::Value;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 use tresor_core::model::ResourceId;
 use tresor_core::service::Caller;
 use uuid::Uuid;
+
+/// Most bytes of a body that comes without a token, and how long it may take.
+const PUBLIC_BODY: usize = 64 << 10;
+const PUBLIC_PATIENCE: Duration = Duration::from_secs(5);
 
 type Incoming = http::Request<Body>;
 
@@ -47,20 +54,13 @@ pub(crate) async fn serve(app: Arc<App>, incoming: Incoming) -> Response<Body> {
 }
 
 async fn answer(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> Response<Body> {
-    let Ok(permit) = Arc::clone(&app.requests).try_acquire_owned() else {
-        let busy = ArmError::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "TooManyRequests",
-            "The service works on as many requests as it may; come back in a moment.",
-        );
-        return failure(&busy.header(names::RETRY_AFTER, "1"), Dialect::Arm, ids);
-    };
+    // The data plane has places of its own, and its clients read XML only.
     if crate::blob::is_blob(&incoming) {
         return crate::blob::serve(Arc::clone(app), incoming).await;
     }
     let dialect = Dialect::of_path(incoming.uri().path());
     let method = incoming.method().clone();
-    match gates(app, incoming, ids, permit).await {
+    match gates(app, incoming, ids).await {
         Ok(reply) => success(reply, &method),
         Err(error) => failure(&error.settled(dialect), dialect, ids),
     }
@@ -75,14 +75,11 @@ struct Target<'a> {
     base: String,
 }
 
-async fn gates(
-    app: &Arc<App>,
-    incoming: Incoming,
-    ids: &Ids,
-    permit: OwnedSemaphorePermit,
-) -> Result<Reply, ArmError> {
+async fn gates(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> Result<Reply, ArmError> {
     let (head, body) = incoming.into_parts();
     let target = target(app, &head)?;
+    let public = target.route.action == Action::Public;
+    let permit = place(if public { &app.public } else { &app.requests })?;
     let caller = caller(app, &target, &head, ids).await?;
     let path = format!("/{}", target.segments.join("/"));
     let (kind, location) = (kind_of(target.route.path), app.home());
@@ -98,12 +95,16 @@ async fn gates(
         app.service.allow(&caller, action, &id).await?;
     }
     let timeout = app.wire.request_timeout;
-    let read = tokio::time::timeout(timeout, read_body(app, &head.headers, body));
+    let (limit, patience) = match public {
+        true => (app.wire.max_body.min(PUBLIC_BODY), timeout.min(PUBLIC_PATIENCE)),
+        false => (app.wire.max_body, timeout),
+    };
+    let read = tokio::time::timeout(patience, read_body(limit, &head.headers, body));
     let bytes = read.await.map_err(|_| {
         let text = "The request's body did not arrive in time.";
         ArmError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", text)
     })??;
-    let form = target.route.action == Action::Public && is_form(&head.headers);
+    let form = public && is_form(&head.headers);
     let request = Request {
         app: Arc::clone(app),
         caller,
@@ -111,7 +112,7 @@ async fn gates(
         id,
         params: target.params,
         query: target.query,
-        body: if form { None } else { parse(&bytes)? },
+        body: if public { None } else { parse(&bytes)? },
         form: if form { bytes } else { Bytes::new() },
         headers: head.headers,
         base: target.base,
@@ -121,12 +122,24 @@ async fn gates(
     run(target.route, request, permit, timeout).await
 }
 
+/// A place among the requests that are worked on.
+fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ArmError> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| {
+        ArmError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyRequests",
+            "The service works on as many requests as it may; come back in a moment.",
+        )
+        .header(names::RETRY_AFTER, "1")
+    })
+}
+
 /// Runs a handler in a task that outlives the connection.
 async fn run(
     route: &Route,
     request: Request,
     permit: OwnedSemaphorePermit,
-    timeout: std::time::Duration,
+    timeout: Duration,
 ) -> Result<Reply, ArmError> {
     let work = (route.handler)(request);
     let task = async move {
@@ -259,8 +272,7 @@ fn check_subscription(app: &App, text: &str) -> Result<(), ArmError> {
     Err(ArmError::new(StatusCode::NOT_FOUND, "SubscriptionNotFound", text))
 }
 
-async fn read_body(app: &App, headers: &http::HeaderMap, body: Body) -> Result<Bytes, ArmError> {
-    let limit = app.wire.max_body;
+async fn read_body(limit: usize, headers: &http::HeaderMap, body: Body) -> Result<Bytes, ArmError> {
     let announced = headers.get(names::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     let announced = announced.and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
     let too_large = || {

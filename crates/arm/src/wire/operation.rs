@@ -163,7 +163,7 @@ pub(crate) fn status_document(request: &Request, operation: &Operation) -> Value
     if let Some(object) = document.as_object_mut() {
         match &operation.status {
             OperationStatus::Failed(fault) => {
-                let error = operation_error(fault, Dialect::DataProtection, operation.id);
+                let error = operation_error(fault, Dialect::DataProtection, operation.correlation);
                 object.insert("error".into(), error);
             }
             OperationStatus::Succeeded if operation.job.is_some() => {
@@ -202,7 +202,7 @@ pub(crate) fn compute_document(operation: &Operation, output: Option<Value>) -> 
             object.insert("properties".into(), json!({ "output": output }));
         }
         if let OperationStatus::Failed(fault) = &operation.status {
-            let error = operation_error(fault, Dialect::Compute, operation.id);
+            let error = operation_error(fault, Dialect::Compute, operation.correlation);
             object.insert("error".into(), error);
         }
         object.insert("name".into(), operation.id.to_string().into());
@@ -225,6 +225,7 @@ mod tests {
             resource: ResourceId::parse(VAULT).unwrap(),
             family: Uuid::from_u128(1),
             caller: Uuid::nil(),
+            correlation: Uuid::nil(),
             ended: (status != OperationStatus::Running).then_some(Timestamp::UNIX_EPOCH),
             status,
             started: Timestamp::UNIX_EPOCH,

@@ -18,7 +18,7 @@ pub struct WireSettings {
     pub max_body: usize,
     /// Bytes of a request's path and query.
     pub max_target: usize,
-    /// Requests worked on at once; further ones are told to come back.
+    /// Requests with a token worked on at once; further ones are told to come back.
     pub max_requests: usize,
     /// Time that one request may take.
     pub request_timeout: Duration,

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tresor_disk::{ErrorKind, View, Volume};
 use tresor_store::env::Env;
-use tresor_store::{Begun, Committed, Ingest, Plan, PointKey, PointRecord, Root, Source, Store, Watch};
+use tresor_store::{
+    Begun, Committed, Ingest, Plan, PointKey, PointRecord, Root, Source, Store, Watch,
+};
 
 /// How long to wait for another view of the same volume, and how often to look. Then the work is
 /// left for later, so that it does not keep a worker from others.

@@ -22,7 +22,7 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("wire.poll_hold_ms", "Longest time that a poll of a running operation is held open."),
     ("wire.max_polls", "Polls held open at once; further ones are answered at once."),
     ("wire.max_connections", "Connections at once; further ones are closed."),
-    ("wire.max_requests", "Requests worked on at once; further ones are told to come back."),
+    ("wire.max_requests", "Requests with a token worked on at once; others are told to come back."),
     ("wire.max_body_bytes", "Largest request body; a page write has up to 4 MiB."),
     ("wire.max_target_bytes", "Longest path and query of a request."),
     ("wire.request_seconds", "Longest time that one request may take."),

@@ -82,8 +82,10 @@ fn only_three_segments_of_a_disk_are_blobs() {
 
 #[test]
 fn ranges_are_parsed_strictly() {
-    assert_eq!(parse("bytes=0-511"), Some(Asked { first: 0, last: Some(511) }));
-    assert_eq!(parse(" Bytes = 5- "), Some(Asked { first: 5, last: None }));
+    let parse = |text| parse("range", text);
+    let asked = |header, first, last| Some(Asked { header, first, last });
+    assert_eq!(parse("bytes=0-511"), asked("range", 0, Some(511)));
+    assert_eq!(parse(" Bytes = 5- "), asked("range", 5, None));
     for bad in [
         "",
         "bytes",
@@ -102,7 +104,7 @@ fn ranges_are_parsed_strictly() {
     assert!(of(&headers).unwrap().is_none());
     headers.insert("range", HeaderValue::from_static("bytes=0-1"));
     headers.insert("x-ms-range", HeaderValue::from_static("bytes=2-3"));
-    assert_eq!(of(&headers).unwrap(), Some(Asked { first: 2, last: Some(3) }));
+    assert_eq!(of(&headers).unwrap(), asked("x-ms-range", 2, Some(3)));
     headers.insert("x-ms-range", HeaderValue::from_static("bytes=oops"));
     let fault = of(&headers).unwrap_err();
     assert!(fault.code == "InvalidHeaderValue" && fault.message.contains("x-ms-range"));
@@ -110,17 +112,18 @@ fn ranges_are_parsed_strictly() {
 
 #[test]
 fn reads_are_cut_at_the_end_and_refused_behind_it() {
-    let asked = |text: &str| parse(text).unwrap();
+    let asked = |text: &str| parse("x-ms-range", text).unwrap();
     assert_eq!(asked("bytes=0-33554431").within(1024).unwrap(), 0..1024);
     assert_eq!(asked("bytes=1023-").within(1024).unwrap(), 1023..1024);
     assert_eq!(asked("bytes=0-18446744073709551615").within(8).unwrap(), 0..8);
     let fault = asked("bytes=1024-").within(1024).unwrap_err();
     assert_eq!((fault.status.as_u16(), fault.code), (416, "InvalidRange"));
+    assert!(fault.message.contains("x-ms-range"), "{}", fault.message);
 }
 
 #[test]
 fn writes_are_whole_pages_inside() {
-    let pages = |text: &str| parse(text).unwrap().pages(2048);
+    let pages = |text: &str| parse("x-ms-range", text).unwrap().pages(2048);
     assert_eq!(pages("bytes=512-2047").unwrap(), 512..2048);
     for bad in [
         "bytes=0-",
@@ -130,7 +133,9 @@ fn writes_are_whole_pages_inside() {
         "bytes=1536-2559",
         "bytes=0-18446744073709551615",
     ] {
-        assert_eq!(pages(bad).unwrap_err().code, "InvalidPageRange", "{bad}");
+        let fault = pages(bad).unwrap_err();
+        assert_eq!(fault.code, "InvalidPageRange", "{bad}");
+        assert!(fault.message.contains("x-ms-range"), "{}", fault.message);
     }
 }
 

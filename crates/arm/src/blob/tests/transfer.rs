@@ -138,8 +138,8 @@ async fn put_blob_begins_anew() {
     assert_eq!(got.refusal(), (400, "InvalidHeaderValue"));
 }
 
-/// Headers, bytes of the body, and the refusal.
-type WrongPage<'a> = (&'a [(&'a str, &'a str)], usize, u16, &'a str);
+/// Headers, bytes of the body, the refusal and the header that it names.
+type WrongPage<'a> = (&'a [(&'a str, &'a str)], usize, u16, &'a str, &'a str);
 
 #[tokio::test]
 async fn wrong_pages_change_nothing() {
@@ -148,45 +148,42 @@ async fn wrong_pages_change_nothing() {
     let url = grant(&site, &path, "Write").await;
     let page = format!("{url}&comp=page");
     let update = ("x-ms-page-write", "update");
-    let cases: [WrongPage<'_>; 9] = [
-        (&[update, ("x-ms-range", "bytes=0-99")], 100, 416, "InvalidPageRange"),
-        (&[update, ("x-ms-range", "bytes=512-1023")], 511, 400, "InvalidHeaderValue"),
-        (&[update, ("x-ms-range", "bytes=0-4194815")], 0, 413, "RequestBodyTooLarge"),
-        (&[update, ("x-ms-range", "bytes=4194304-4195327")], 1024, 416, "InvalidPageRange"),
+    let first = ("x-ms-range", "bytes=0-511");
+    let cases: [WrongPage<'_>; 11] = [
+        (&[update, ("x-ms-range", "bytes=0-99")], 100, 416, "InvalidPageRange", "x-ms-range"),
+        (&[update, ("range", "bytes=0-99")], 100, 416, "InvalidPageRange", " range "),
+        (&[update, ("x-ms-range", "bytes=512-1023")], 511, 400, "InvalidHeaderValue", "x-ms-range"),
+        (&[update, ("x-ms-range", "bytes=0-4194815")], 0, 413, "RequestBodyTooLarge", "x-ms-range"),
         (
-            &[("x-ms-page-write", "erase"), ("x-ms-range", "bytes=0-511")],
-            512,
-            400,
-            "InvalidHeaderValue",
+            &[update, ("x-ms-range", "bytes=4194304-4195327")],
+            1024,
+            416,
+            "InvalidPageRange",
+            "x-ms-range",
         ),
+        (&[("x-ms-page-write", "erase"), first], 512, 400, "InvalidHeaderValue", "x-ms-page-write"),
+        (&[update, first, ("content-md5", "AAAA")], 512, 400, "Md5Mismatch", "Content-MD5"),
+        (&[update, first, ("if-match", "\"x\"")], 512, 412, "ConditionNotMet", "If-Match"),
         (
-            &[update, ("x-ms-range", "bytes=0-511"), ("content-md5", "AAAA")],
-            512,
-            400,
-            "Md5Mismatch",
-        ),
-        (
-            &[update, ("x-ms-range", "bytes=0-511"), ("if-match", "\"x\"")],
-            512,
-            412,
-            "ConditionNotMet",
-        ),
-        (
-            &[update, ("x-ms-range", "bytes=0-511"), ("x-ms-content-crc64", "x")],
+            &[update, first, ("x-ms-content-crc64", "x")],
             512,
             400,
             "UnsupportedHeader",
+            "x-ms-content-crc64",
         ),
+        (&[("x-ms-page-write", "clear"), first], 9, 400, "InvalidHeaderValue", "x-ms-page-write"),
         (
             &[("x-ms-page-write", "clear"), ("x-ms-range", "bytes=4194304-4194815")],
             0,
             416,
             "InvalidPageRange",
+            "x-ms-page-write",
         ),
     ];
-    for (headers, length, status, code) in cases {
+    for (headers, length, status, code, name) in cases {
         let got = send(&site, Method::PUT, &page, headers, vec![1; length]).await;
         assert_eq!(got.refusal(), (status, code), "{headers:?}");
+        assert!(got.text().contains(name), "{headers:?} {}", got.text());
     }
     let got = get(&site, &url, "bytes=0-4194303").await;
     assert!(got.body.iter().all(|byte| *byte == 0));

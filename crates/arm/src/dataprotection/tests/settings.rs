@@ -56,6 +56,48 @@ async fn newer_versions_insist_on_always_on() {
 }
 
 #[tokio::test]
+async fn newer_versions_leave_a_vault_as_it_is_or_make_it_always_on() {
+    let new = Stage::new("2025-09-01").await;
+    let group = new.site.group("rg").await;
+    let state = |vault: &Value| {
+        vault["properties"]["securitySettings"]["softDeleteSettings"]["state"].clone()
+    };
+    let fresh = format!("{group}/providers/Microsoft.DataProtection/backupVaults/FreshVault");
+    new.finish(Method::PUT, &fresh, Some(vault_body())).await;
+    assert_eq!(state(&new.get(&fresh).await), "AlwaysOn");
+
+    let old = Stage { version: "2025-07-01", ..new };
+    let (vault, _) = old.vault(&group).await;
+    let settings = |state: &str| {
+        let soft = json!({ "softDeleteSettings": { "state": state } });
+        json!({ "properties": { "securitySettings": soft } })
+    };
+    let new = Stage { version: "2025-09-01", ..old };
+    // What was read can be sent again, and leaving the state out changes nothing.
+    let found = new.get(&vault).await;
+    assert_eq!(state(&found), "On");
+    new.finish(Method::PUT, &vault, Some(found.clone())).await;
+    new.finish(Method::PUT, &vault, Some(vault_body())).await;
+    let same = new.ask(Method::PATCH, &vault, Some(settings("On"))).await;
+    assert_eq!(same.status, 200, "{same:?}");
+    assert_eq!(new.get(&vault).await, found);
+    let mut off = vault_body();
+    off["properties"]["securitySettings"] =
+        settings("Off")["properties"]["securitySettings"].clone();
+    for (method, body) in [(Method::PUT, off), (Method::PATCH, settings("Off"))] {
+        let refused = new.ask(method.clone(), &vault, Some(body)).await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (400, "BMSUserErrorInvalidInput"));
+        let text = refused.body["error"]["message"].as_str().unwrap();
+        assert!(text.contains("softDeleteSettings.state"), "{method} {text}");
+    }
+    assert_eq!(new.get(&vault).await, found);
+    let patched = new.ask(Method::PATCH, &vault, Some(settings("AlwaysOn"))).await;
+    assert_eq!(state(&patched.body), "AlwaysOn", "{patched:?}");
+    let absent = new.ask(Method::PATCH, &format!("{vault}x"), Some(settings("Off"))).await;
+    assert_eq!(absent.status, 404, "{absent:?}");
+}
+
+#[tokio::test]
 async fn policies_are_synchronous_and_read_back() {
     let stage = Stage::new("2025-07-01").await;
     let group = stage.site.group("rg").await;

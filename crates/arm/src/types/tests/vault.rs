@@ -167,14 +167,12 @@ fn wrong_vaults_name_the_field() {
 }
 
 #[test]
-fn weak_soft_delete_is_seen() {
-    for (state, weak) in [("On", true), ("off", true), ("ALWAYSON", false)] {
-        let body = json!({ "properties": {
-            "securitySettings": { "softDeleteSettings": { "state": state } },
-        }});
-        assert_eq!(vault::weak_soft_delete(root(&body)).unwrap().is_some(), weak, "{state}");
-    }
-    assert!(vault::weak_soft_delete(root(&json!({}))).unwrap().is_none());
+fn the_soft_delete_state_is_found_in_any_case() {
+    let body = json!({ "Properties": {
+        "securitysettings": { "softDeleteSettings": { "State": "On" } },
+    }});
+    assert_eq!(vault::soft_delete_state(&root(&body)).str().unwrap(), Some("On"));
+    assert!(!vault::soft_delete_state(&root(&json!({}))).is_present());
 }
 
 #[test]

@@ -231,27 +231,84 @@ async fn every_answer_carries_the_headers() {
     assert!(answer.header("x-ms-routing-request-id").starts_with("WESTUS:"));
 }
 
-fn test_route(path: &'static str, handler: crate::table::Handler) -> Route {
+fn test_route(action: Action, path: &'static str, handler: crate::table::Handler) -> Route {
     Route {
         method: Method::GET,
         path,
         versions: Versions::None,
         since: None,
-        action: Action::Public,
+        action,
         handler,
         name: path,
     }
 }
 
-fn get(path: &str) -> Request<Body> {
-    Request::get(path).header(header::HOST, HOST).body(Body::empty()).unwrap()
+const SIGNED_IN: Action = Action::Open("a test asks it");
+
+fn get(site: &Site, path: &str) -> Request<Body> {
+    Request::get(path)
+        .header(header::HOST, HOST)
+        .header(header::AUTHORIZATION, format!("Bearer {}", site.token))
+        .body(Body::empty())
+        .unwrap()
+}
+
+/// A request that anybody can send.
+fn post(path: &str, kind: &str, body: Body) -> Request<Body> {
+    let request = Request::post(path).header(header::HOST, HOST);
+    request.header(header::CONTENT_TYPE, kind).body(body).unwrap()
+}
+
+#[tokio::test]
+async fn who_has_no_token_cannot_keep_out_who_has() {
+    let site = Site::new().await;
+    let token = format!("/{}/oauth2/v2.0/token", site.app.service.tenant());
+    let silent = || Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+    {
+        let mut waiting: Vec<_> = (0..crate::PUBLIC_REQUESTS)
+            .map(|_| Box::pin(site.send(post(&token, "text/plain", silent()))))
+            .collect();
+        for request in &mut waiting {
+            assert!(futures::poll!(request.as_mut()).is_pending());
+        }
+        let answer = site.send(post(&token, "text/plain", Body::empty())).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (429, "TooManyRequests"));
+        assert_eq!(answer.header("retry-after"), "1");
+        assert_eq!(site.app.requests.available_permits(), site.app.wire.max_requests);
+        let list = site.ask(Method::GET, "/subscriptions", None).await;
+        assert_eq!(list.status, StatusCode::OK);
+    }
+    assert_eq!(site.app.public.available_permits(), crate::PUBLIC_REQUESTS);
+}
+
+#[tokio::test]
+async fn bodies_without_a_token_are_small_and_no_json() {
+    let site = Site::new().await;
+    let token = format!("/{}/oauth2/v2.0/token", site.app.service.tenant());
+    let long = "x".repeat(PUBLIC_BODY + 1);
+    let answer = site.send(post(&token, "application/json", long.into())).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (413, "RequestEntityTooLarge"));
+    // No JSON at all, and yet it is the handler that answers.
+    let answer = site.send(post(&token, "application/json", "{".into())).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["error"]), (400, &json!("invalid_request")));
+}
+
+#[tokio::test]
+async fn the_data_plane_never_answers_in_json() {
+    let wire = WireSettings { max_requests: 0, ..WireSettings::default() };
+    let site = Site::with(routes(), wire).await;
+    let list = site.ask(Method::GET, "/subscriptions", None).await;
+    assert_eq!(list.code(), "TooManyRequests");
+    let answer = site.send(get(&site, "/md-1/2/disk")).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(answer.header("content-type"), "application/xml");
 }
 
 #[tokio::test]
 async fn a_handler_that_panics_becomes_a_500() {
-    let broken = test_route("/broken", |_| Box::pin(async { panic!("on purpose") }));
+    let broken = test_route(SIGNED_IN, "/broken", |_| Box::pin(async { panic!("on purpose") }));
     let site = Site::with([routes(), vec![broken]].concat(), WireSettings::default()).await;
-    let answer = site.send(get("/broken")).await;
+    let answer = site.send(get(&site, "/broken")).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(answer.code(), "InternalServerError");
     assert!(!answer.body.to_string().contains("on purpose"));
@@ -261,7 +318,7 @@ async fn a_handler_that_panics_becomes_a_500() {
 
 #[tokio::test]
 async fn time_and_number_of_requests_are_bounded() {
-    let endless = test_route("/endless", |_| Box::pin(std::future::pending()));
+    let endless = test_route(SIGNED_IN, "/endless", |_| Box::pin(std::future::pending()));
     let wire = WireSettings {
         max_requests: 2,
         request_timeout: std::time::Duration::from_millis(20),
@@ -269,11 +326,11 @@ async fn time_and_number_of_requests_are_bounded() {
     };
     let site = Site::with(vec![endless], wire).await;
     for _ in 0..2 {
-        let answer = site.send(get("/endless")).await;
+        let answer = site.send(get(&site, "/endless")).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (503, "RequestTimeout"));
     }
     // Both handlers still run, so nothing more is taken on.
-    let answer = site.send(get("/endless")).await;
+    let answer = site.send(get(&site, "/endless")).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (429, "TooManyRequests"));
     assert_eq!(answer.header("retry-after"), "1");
 }
@@ -289,13 +346,13 @@ async fn gated(_: crate::wire::request::Request) -> Result<Reply, ArmError> {
 
 #[tokio::test]
 async fn a_client_that_hangs_up_stops_nothing() {
-    let gated = test_route("/gated", crate::table::handler!(gated));
+    let gated = test_route(Action::Public, "/gated", crate::table::handler!(gated));
     let site = Site::with(vec![gated], WireSettings::default()).await;
     {
-        let request = site.send(get("/gated"));
+        let request = site.send(get(&site, "/gated"));
         tokio::pin!(request);
         // Polled until the handler runs, then dropped as if the connection broke.
-        while site.app.requests.available_permits() == site.app.wire.max_requests {
+        while site.app.public.available_permits() == crate::PUBLIC_REQUESTS {
             assert!(futures::poll!(request.as_mut()).is_pending());
         }
         for _ in 0..3 {

@@ -147,13 +147,13 @@ class Server:
         return [record for record in self.log()
                 if all(field(record, name) == value for name, value in fields.items())]
 
-    def wait_log(self, limit=60.0, **fields):
-        """Waits for a record with these field values and returns the first."""
+    def wait_log(self, limit=60.0, nth=1, **fields):
+        """Waits for the nth record with these field values and returns it."""
         def look():
             assert self.process.poll() is None, f"the service ended:\n{self.log_tail()}"
-            return self.find_log(**fields)
+            return self.find_log(**fields)[nth - 1:]
         try:
-            return wait_until(look, limit, f"the log record {fields}")[0]
+            return wait_until(look, limit, f"log record {nth} of {fields}")[0]
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log_tail()}") from None
 

@@ -175,10 +175,26 @@ class Wire:
             time.sleep(0.02)
 
     def outcome(self, reply, limit=JOB_LIMIT):
-        """The status document of an asynchronous answer; of a synchronous one a made-up one."""
+        """The status document of an asynchronous answer; of a synchronous one a made-up one.
+        An answer that has only a Location, as a group's DELETE, is for `finish_by_location`."""
         assert reply.status in (200, 201, 202, 204), reply
         url = reply.headers.get("azure-asyncoperation")
-        return self.poll(url, limit) if url else {"status": "Succeeded"}
+        if url:
+            return self.poll(url, limit)
+        assert reply.status != 202, f"202 without Azure-AsyncOperation: {reply.headers}"
+        return {"status": "Succeeded"}
+
+    def finish_by_location(self, reply, limit=JOB_LIMIT):
+        """Polls the Location of a 202 to its end, which must be a success; the last answer."""
+        assert reply.status == 202 and "azure-asyncoperation" not in reply.headers, reply
+        end = time.monotonic() + limit
+        while True:
+            answer = self.request("GET", reply.headers["location"])
+            if answer.status != 202:
+                assert answer.status in (200, 204), answer
+                return answer
+            assert time.monotonic() < end, f"still 202 after {limit:.0f} s: {answer}"
+            time.sleep(0.02)
 
     def finish(self, reply, limit=JOB_LIMIT):
         """As `outcome`, and it must have succeeded."""

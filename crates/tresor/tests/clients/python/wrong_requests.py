@@ -16,6 +16,9 @@ INVALID = "BMSUserErrorInvalidInput"
 PARAMETER = "InvalidParameter"
 CONTENT = "InvalidRequestContent"
 SAS_VERSION = {"x-ms-version": "2021-12-02"}
+PAGE = b"x" * 512
+# The rows whose answer must not help to guess what is wrong with a token or a signature.
+WORDLESS = {"group bad-token", "page tampered", "page unsigned", "page expired", "page revoked"}
 
 
 @dataclasses.dataclass
@@ -104,12 +107,12 @@ def groups():
         row("not-json", "PUT", new, b"{not json", 400, CONTENT, "JSON"),
         row("a-list", "PUT", new, [], 400, CONTENT, "object"),
         row("no-body", "PUT", new, None, 400, CONTENT, "body"),
-        row("deep", "PUT", new, b'{"tags":' * 500 + b"1" + b"}" * 500, 400, CONTENT, ""),
-        row("not-utf8", "PUT", new, b'{"location": "\xff"}', 400, CONTENT, ""),
+        row("deep", "PUT", new, b'{"tags":' * 500 + b"1" + b"}" * 500, 400, CONTENT, "JSON"),
+        row("not-utf8", "PUT", new, b'{"location": "\xff"}', 400, CONTENT, "JSON"),
         row("huge", "PUT", new, b'{"location":"' + b"w" * (9 << 20) + b'"}', 413,
-            "RequestEntityTooLarge|RequestBodyTooLarge", ""),
+            "RequestEntityTooLarge|RequestBodyTooLarge", "larger"),
         row("long-url", "GET", "{root}/resourceGroups/" + "g" * 20000, None, (400, 404, 414),
-            ".*", ""),
+            ".*", "URL"),
         row("no-version", "PUT", new, good, 400, "MissingApiVersionParameter", "api-version",
             api=None),
         row("bad-version", "PUT", new, good, 400, "InvalidApiVersionParameter", "2021-13-01",
@@ -118,10 +121,10 @@ def groups():
             "/resourceGroups/g", good, 404, "SubscriptionNotFound", "000000000009"),
         row("no-guid", "GET", "/subscriptions/nonsense/resourceGroups", None, (400, 404),
             "InvalidSubscriptionId|SubscriptionNotFound", "nonsense"),
-        row("wrong-method", "POST", new, {}, (404, 405), ".*", ""),
-        row("no-token", "PUT", new, good, 401, "Authentication.*", "", token="none"),
+        row("wrong-method", "POST", new, {}, (404, 405), ".*", "POST"),
+        row("no-token", "PUT", new, good, 401, "Authentication.*", "'Authorization'", token="none"),
         row("bad-token", "PUT", new, good, 401, ".*Authentication.*", "", token="nonsense"),
-        row("basic", "PUT", new, good, 401, ".*Authentication.*", "", token="none",
+        row("basic", "PUT", new, good, 401, ".*Authentication.*", "'Authorization'", token="none",
             headers={"Authorization": "Basic dXNlcjpwYXNz"}),
         row("skip-token", "GET", "{root}/resourcegroups?$skipToken=x", None, 400, ".*",
             "skipToken"),
@@ -177,7 +180,7 @@ def compute():
             (400, 409)),
         row("moved", "PUT", "{loose}", but(DISK, "location", "eastus"),
             "InvalidResourceLocation", "location", 409),
-        row("absent", "GET", "{new}", None, "ResourceNotFound", "", 404),
+        row("absent", "GET", "{new}", None, "ResourceNotFound", "{new}", 404),
         row("bad-name", "PUT", "{group}/providers/Microsoft.Compute/disks/bad$name", DISK, ".*",
             "name"),
         row("snapshot-word", "PUT", SNAP, but(SNAPSHOT, "properties.incremental", "partly"),
@@ -197,54 +200,59 @@ def compute():
             {**GRANT, "durationInSeconds": -5}, PARAMETER, "durationInSeconds"),
         row("grant-text", "POST", "{loose}/beginGetAccess",
             {**GRANT, "durationInSeconds": "long"}, PARAMETER, "durationInSeconds"),
-        row("grant-absent", "POST", "{new}/beginGetAccess", GRANT, "ResourceNotFound", "", 404),
+        row("grant-absent", "POST", "{new}/beginGetAccess", GRANT, "ResourceNotFound", "{new}",
+            404),
     ]
 
 
 def pages():
     """Wrong requests to the page blob; {write} and {read} are SAS URLs."""
-    def row(name, path, body, status, code, method="PUT", **headers):
+    def row(name, word, path, body, status, code, method="PUT", **headers):
         sent = {**SAS_VERSION, **{k.replace("_", "-"): v for k, v in headers.items()}}
-        return Row(f"page {name}", method, path, body, status, code, "", None, sent, "none")
+        return Row(f"page {name}", method, path, body, status, code, word, None, sent, "none")
 
-    def page(name, status, code, byte_range, body=b"x" * 512, **headers):
-        return row(name, "{write}&comp=page", body, status, code, x_ms_range=byte_range,
+    def page(name, word, status, code, byte_range, body=PAGE, **headers):
+        return row(name, word, "{write}&comp=page", body, status, code, x_ms_range=byte_range,
                    **{"x_ms_page_write": "update", **headers})
+
+    def forged(name):
+        return row(name, "", f"{{{name}}}", None, 403, "AuthenticationFailed", "GET")
+    pages, header, missing = "InvalidPageRange", "InvalidHeaderValue", "MissingRequiredHeader"
+    span, write, length, md5 = "x-ms-range", "x-ms-page-write", "Content-Length", "Content-MD5"
     return [
-        page("unaligned-start", (400, 416), "Invalid.*", "bytes=1-512"),
-        page("unaligned-end", (400, 416), "Invalid.*", "bytes=0-510", b"x" * 511),
-        page("unaligned-both", (400, 416), "Invalid.*", "bytes=100-199", b"x" * 100),
-        page("past-the-end", (400, 416), "Invalid.*", "bytes={end}-{end511}"),
-        page("backwards", (400, 416), "Invalid.*", "bytes=512-0"),
-        page("short-body", 400, "Invalid.*", "bytes=0-1023"),
-        page("long-body", 400, "Invalid.*", "bytes=0-511", b"x" * 1024),
-        page("no-numbers", (400, 416), "Invalid.*", "bytes=a-b"),
-        page("no-end", (400, 416), "Invalid.*", "bytes=0-"),
-        page("unknown-write", 400, "Invalid.*", "bytes=0-511", x_ms_page_write="append"),
-        page("clear-with-body", 400, "Invalid.*", "bytes=0-511", x_ms_page_write="clear"),
-        page("wrong-md5", 400, "Md5Mismatch", "bytes=0-511",
+        page("unaligned-start", span, 416, pages, "bytes=1-512"),
+        page("unaligned-end", span, 416, pages, "bytes=0-510", b"x" * 511),
+        page("unaligned-both", span, 416, pages, "bytes=100-199", b"x" * 100),
+        page("past-the-end", span, 416, pages, "bytes={end}-{end511}"),
+        page("backwards", span, 400, header, "bytes=512-0"),
+        page("short-body", length, 400, header, "bytes=0-1023"),
+        page("long-body", length, 400, header, "bytes=0-511", b"x" * 1024),
+        page("no-numbers", span, 400, header, "bytes=a-b"),
+        page("no-end", span, 416, pages, "bytes=0-"),
+        page("unknown-write", write, 400, header, "bytes=0-511", x_ms_page_write="append"),
+        page("clear-with-body", length, 400, header, "bytes=0-511", x_ms_page_write="clear"),
+        page("wrong-md5", md5, 400, "Md5Mismatch", "bytes=0-511",
              Content_MD5="AAAAAAAAAAAAAAAAAAAAAA=="),
-        page("no-md5", 400, "InvalidMd5|Md5Mismatch|InvalidHeaderValue", "bytes=0-511",
-             Content_MD5="nonsense"),
-        page("wrong-etag", 412, "ConditionNotMet", "bytes=0-511", If_Match='"0x0"'),
-        page("too-much", 413, "RequestBodyTooLarge", "bytes=0-5242879", b"x" * (5 << 20)),
-        row("no-range", "{write}&comp=page", b"x" * 512, 400, "MissingRequiredHeader|Invalid.*",
+        page("no-md5", md5, 400, "Md5Mismatch", "bytes=0-511", Content_MD5="nonsense"),
+        page("wrong-etag", "If-Match", 412, "ConditionNotMet", "bytes=0-511", If_Match='"0x0"'),
+        page("too-much", span, 413, "RequestBodyTooLarge", "bytes=0-5242879",
+             b"x" * (5 << 20)),
+        row("no-range", span, "{write}&comp=page", PAGE, 400, missing,
             x_ms_page_write="update"),
-        row("no-write", "{write}&comp=page", b"x" * 512, 400, "MissingRequiredHeader|Invalid.*",
+        row("no-write", write, "{write}&comp=page", PAGE, 400, missing,
             x_ms_range="bytes=0-511"),
-        row("unknown-comp", "{write}&comp=nonsense", b"", 400, ".*"),
-        row("block-blob", "{write}", b"abc", (400, 409), ".*", x_ms_blob_type="BlockBlob"),
-        row("wrong-blob-size", "{write}", b"", (400, 409), ".*", x_ms_blob_type="PageBlob",
-            x_ms_blob_content_length="1024"),
-        row("delete", "{write}", None, (400, 403, 405, 409), ".*", method="DELETE"),
-        row("read-sas-writes", "{read}&comp=page", b"x" * 512, 403,
+        row("unknown-comp", "comp=nonsense", "{write}&comp=nonsense", b"", 400,
+            "InvalidQueryParameterValue"),
+        row("block-blob", "x-ms-blob-type", "{write}", b"abc", 400, header,
+            x_ms_blob_type="BlockBlob"),
+        row("wrong-blob-size", "x-ms-blob-content-length", "{write}", b"", 400, header,
+            x_ms_blob_type="PageBlob", x_ms_blob_content_length="1024"),
+        row("delete", "DELETE", "{write}", None, 405, "UnsupportedHttpVerb", "DELETE"),
+        row("read-sas-writes", "reading only", "{read}&comp=page", PAGE, 403,
             "AuthorizationPermissionMismatch", x_ms_range="bytes=0-511",
             x_ms_page_write="update"),
-        row("tampered", "{tampered}", None, 403, "AuthenticationFailed", method="GET"),
-        row("no-signature", "{unsigned}", None, 403, "AuthenticationFailed", method="GET"),
-        row("expired", "{expired}", None, 403, "AuthenticationFailed", method="GET"),
-        row("revoked", "{revoked}", None, 403, "AuthenticationFailed", method="GET"),
-        row("past-the-end-read", "{read}", None, 416, "InvalidRange", method="GET",
+        forged("tampered"), forged("unsigned"), forged("expired"), forged("revoked"),
+        row("past-the-end-read", span, "{read}", None, 416, "InvalidRange", "GET",
             x_ms_range="bytes={far}-{far511}"),
     ]
 
@@ -288,7 +296,8 @@ def vaults():
             "name"),
         Row("vault moved", "PUT", "{vault}", but(VAULT, "location", "eastus"), 409,
             "InvalidResourceLocation", "location"),
-        Row("vault in-use", "DELETE", "{vault}", None, 400, "UserErrorBackupVaultNotEmpty", ""),
+        Row("vault in-use", "DELETE", "{vault}", None, 400, "UserErrorBackupVaultNotEmpty",
+            "{instance_name}"),
         policy("no-properties", "properties", "properties", DROP),
         policy("kind", "objectType", "properties.objectType", "Wish"),
         policy("no-sources", "datasourceTypes", "properties.datasourceTypes", DROP),
@@ -320,10 +329,10 @@ def vaults():
         policy("delete-kind", "objectType", f"{after}.objectType", "Never"),
         policy("no-lifecycle", "lifecycles", f"{KEEP}.lifecycles", []),
         Row("policy in-use", "DELETE", "{policy}", None, 400, "UserErrorDppPolicyObjectInUse",
-            ""),
+            "{instance_name}"),
         Row("policy bad-name", "PUT", "{vault}/backupPolicies/a", POLICY, 400, ".*", "name"),
         Row("policy no-vault", "PUT", NEW_VAULT + "/backupPolicies/p123", POLICY, 404,
-            "UserErrorGenericResourceNotFound", ""),
+            "UserErrorGenericResourceNotFound", "new-vault"),
     ]
 
 
@@ -375,7 +384,7 @@ def instances():
         Row("instance no-wrapper", "POST", "{vault}/validateForBackup", INSTANCE, 400, INVALID,
             "backupInstance"),
         Row("instance absent", "POST", NEW_INSTANCE + "/backup", BACKUP, 404,
-            "UserErrorGenericResourceNotFound", ""),
+            "UserErrorGenericResourceNotFound", "new-instance"),
         backup("empty", "backupRuleOptions", {}),
         backup("no-rule", "ruleName", but(BACKUP, "backupRuleOptions.ruleName", DROP)),
         backup("unknown-rule", "Nightly",
@@ -407,13 +416,13 @@ def instances():
         restore("disk-no-id", "resourceID", f"{info}.resourceID", "disk2"),
         restore("disk-a-group", "resourceID", f"{info}.resourceID", "{target}"),
         restore("region", "ocation", f"{TARGET}.restoreLocation", "eastus", code=".*"),
-        restore("group-absent", "", f"{info}.resourceID",
+        restore("group-absent", "resourceGroups/none", f"{info}.resourceID",
                 "{root}/resourceGroups/none/providers/Microsoft.Compute/disks/d",
                 code="UserErrorRestoreTargetRGNotFound"),
         restore("no-role-on-target", "Disk Restore Operator", f"{info}.resourceID",
                 "{group}/providers/Microsoft.Compute/disks/d",
                 code="UserErrorMissingRequiredPermissions"),
-        restore("name-taken", "", f"{info}.resourceID", "{taken}",
+        restore("name-taken", "{taken}", f"{info}.resourceID", "{taken}",
                 code="UserErrorSameNameDiskAlreadyExists"),
         Row("validate no-wrapper", "POST", "{instance}/validateRestore", {}, 400, INVALID,
             "restoreRequestObject"),
