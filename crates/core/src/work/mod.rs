@@ -8,6 +8,7 @@
 mod backup;
 mod discard;
 mod fill;
+mod made;
 mod meter;
 mod purge;
 mod restore;
@@ -280,12 +281,12 @@ impl Task {
                 backup::fail(self, &instance, &point, &fault).await
             }
             WorkKind::Restore { target, unique_id, .. } => {
-                restore::fail(self, &target, unique_id, &fault).await
+                made::fail(self, &target, unique_id, &fault).await
             }
             WorkKind::Snapshot { snapshot, unique_id, point } => {
                 snapshot::fail(self, &snapshot, unique_id, &point, &fault).await
             }
-            WorkKind::Fill { disk, unique_id } => fill::fail(self, &disk, unique_id, &fault).await,
+            WorkKind::Fill { disk, unique_id } => made::fail(self, &disk, unique_id, &fault).await,
             WorkKind::Purge { .. } | WorkKind::Discard { .. } => Ok(()),
         };
         if let Err(error) = settled {

@@ -3,11 +3,11 @@
 //! The disk's row exists from the request on, as `Creating`, and holds the name; nobody can read
 //! or write the disk before it is published. A restore that fails takes row and volume away again.
 
-use super::Task;
 use super::take::{VolumeSink, base_of};
-use crate::catalogue::{Expect, Write};
+use super::{Task, made};
+use crate::catalogue::Write;
 use crate::error::{Error, Fault, FaultKind, Result};
-use crate::model::{Disk, Model, Provisioning, Resource, ResourceId, Transfer};
+use crate::model::{ResourceId, Transfer};
 use crate::service::{parse_key, stored};
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,39 +30,20 @@ pub(super) async fn run(
 ) -> Result<()> {
     task.step("restore.reserve").await?;
     let key = parse_key(point)?;
-    let disk = reserved(task, target, unique_id).await?.1;
+    let disk = made::reserved(task, target, unique_id).await?.1;
     let volume = task.service.volume_or_new(unique_id, disk.size).await?;
     if task.service.catalogue.point(instance, point).await?.is_none() {
         return Err(Fault::not_found("recovery point", point).into());
     }
     task.step("restore.pin").await?;
-    let (store, pinned, holder) = (task.service.store.clone(), key, holder(task));
-    stored(move || store.pin(&pinned, &holder)).await.map(drop)?;
+    made::pin(task, key).await?;
     task.step("restore.copy").await?;
     copy(task, &key, &volume).await?;
     task.step("restore.verify").await?;
     verify(task, &key, &volume).await?;
-    unpin(task).await?;
+    made::unpin(task).await?;
     task.step("restore.publish").await?;
-    publish(task, target, unique_id).await
-}
-
-fn holder(task: &Task) -> String {
-    format!("restore-{}", task.work.id.simple())
-}
-
-async fn unpin(task: &Task) -> Result<()> {
-    let (store, holder) = (task.service.store.clone(), holder(task));
-    stored(move || store.release_by(&holder)).await.map(drop)
-}
-
-/// The row that the request wrote; another disk of that name is not ours to fill.
-async fn reserved(task: &Task, target: &ResourceId, unique_id: Uuid) -> Result<(Resource, Disk)> {
-    let (head, disk) = task.service.disk(target).await?;
-    if disk.unique_id == unique_id {
-        return Ok((head, disk));
-    }
-    Err(Fault::not_found("disk", target).into())
+    made::publish(task, target, unique_id).await
 }
 
 /// Copies segment by segment; segments that an earlier attempt made durable are passed over.
@@ -144,34 +125,4 @@ async fn verify(task: &Task, key: &PointKey, volume: &Arc<Volume>) -> Result<()>
     Err(Fault::new(FaultKind::PointDamaged, message)
         .advise("Check the disk that holds the pool of volumes, then restore again.")
         .into())
-}
-
-async fn publish(task: &Task, target: &ResourceId, unique_id: Uuid) -> Result<()> {
-    let _change = task.service.change.lock().await;
-    let (head, mut disk) = reserved(task, target, unique_id).await?;
-    disk.provisioning = Provisioning::Succeeded;
-    let version = head.version;
-    let new = Resource { model: Model::Disk(disk), version: version + 1, ..head };
-    let mut writes = vec![Write::PutResource(new, Expect::Version(version))];
-    writes.extend(task.endings(None).await?);
-    writes.push(task.finish());
-    task.apply(writes).await
-}
-
-/// Ends a failed restore: the half-made disk goes, its name is free again.
-pub(super) async fn fail(
-    task: &Task,
-    target: &ResourceId,
-    unique_id: Uuid,
-    fault: &Fault,
-) -> Result<()> {
-    unpin(task).await?;
-    let _change = task.service.change.lock().await;
-    let mut writes = task.endings(Some(fault)).await?;
-    if let Ok((head, _)) = reserved(task, target, unique_id).await {
-        writes.push(Write::DeleteResource(head.id));
-    }
-    writes.push(task.service.discard(vec![unique_id], vec![]));
-    writes.push(task.finish());
-    task.apply(writes).await
 }
