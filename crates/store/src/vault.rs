@@ -133,7 +133,7 @@ impl Store {
         let index = Index::open(objects.clone(), Arc::clone(&ring), env.clone(), cache)?;
         let index = Arc::new(index);
         let loader = Loader::new(objects.clone(), Arc::clone(&ring), Arc::clone(&index));
-        let rule = Rule::new(&config, &ring.domain.seed);
+        let rule = Rule::new(&config, &ring.domain.seed)?;
         let (id, probed) = (ring.store, Mutex::new(false));
         let inner = Inner { id, config, env, objects, ring, rule, index, loader, probed };
         Ok(Self(Arc::new(inner)))
