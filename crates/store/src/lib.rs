@@ -80,7 +80,7 @@ pub use diff::{DiffKind, DiffRange};
 pub use error::{Error, ErrorKind, Result};
 pub use id::Root;
 pub use ingest::{Begun, Committed, Ingest, Ingested, Plan};
-pub use keys::{Domain, RecoveryKey, Secret};
+pub use keys::{Domain, RecoveryKey, Secret, SlotCopies, SlotInfo, SlotKind};
 pub use object::LocalObjects;
 pub use pin::{Pin, PinRecord, WriterRecord};
 pub use point::{PointKey, PointRecord};

@@ -79,6 +79,12 @@ pub(crate) const ARGON2_PASSES: u32 = 64;
 /// Key slots in one slot object.
 pub(crate) const SLOTS: u16 = 64;
 
+/// Bytes of the label of a key slot.
+pub(crate) const SLOT_LABEL: usize = 256;
+
+/// Epochs of one store: its keys stay in every copy of the slots.
+pub(crate) const EPOCHS: usize = 4096;
+
 /// Copies of the slot object.
 pub(crate) const SLOT_COPIES: u32 = 3;
 

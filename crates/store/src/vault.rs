@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use object_store::ObjectStore;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,7 +15,7 @@ use crate::damage::{self, Damaged, Points, Records};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
-use crate::keys::{self, Domain, KeyRing, RecoveryKey, Secret, Slots};
+use crate::keys::{self, Domain, KeyRing, RecoveryKey, Secret};
 use crate::load::Loader;
 use crate::margins;
 use crate::object::{Objects, Put};
@@ -79,15 +78,9 @@ impl Store {
         let objects = Objects::new(objects, rt);
         objects.probe(&env)?;
         let id = env.uuid();
-        let ring = KeyRing::random(id, domain, &env);
         let recovery = RecoveryKey::random(&env);
-        let mut slots = Slots::new(id);
-        slots.add(&ring, secret, &config, &env)?;
-        slots.add(&ring, &Secret::Recovery(recovery.clone()), &config, &env)?;
-        let slots = Bytes::from(slots.encode()?);
-        for copy in 0..margins::SLOT_COPIES {
-            objects.create_unique(&keys::object(id, 0, copy), slots.clone())?;
-        }
+        let secrets = [(secret, "first"), (&Secret::Recovery(recovery.clone()), "recovery")];
+        let ring = keys::found(&objects, id, domain, &secrets, &config, &env)?;
         // The configuration comes last: a store exists once it does, and only one can.
         let mut object = config::encode(id, &config)?;
         let code = ring.code(CONFIG_CODE, &object)?;
@@ -115,7 +108,7 @@ impl Store {
             _ => e,
         })?;
         let decoded = config::decode(&found)?;
-        let ring = unlock(&objects, decoded.store, secret)?;
+        let ring = KeyRing::unlock(&objects, decoded.store, secret)?;
         if ring.code(CONFIG_CODE, &decoded.covered)? != decoded.code {
             return Err(Error::corrupt("the configuration object is not authentic"));
         }
@@ -266,23 +259,4 @@ impl Inner {
         serde_json::from_slice(&body)
             .map_err(|e| Error::corrupt(format!("record {name} cannot be read")).because(e))
     }
-}
-
-/// Opens the newest whole copy of the key slots with `secret`.
-fn unlock(objects: &Objects, store: Uuid, secret: &Secret) -> Result<KeyRing> {
-    let prefix = format!("{}-", store.simple());
-    let mut names = objects.list(keys::folder())?;
-    names.retain(|name| name.starts_with(&prefix));
-    let mut damage = Error::new(ErrorKind::Corrupt, "the store has no key slots");
-    for name in names.iter().rev() {
-        let slots = objects
-            .get(&format!("{}/{name}", keys::folder()), margins::RECORD)
-            .and_then(|bytes| Slots::decode(&bytes));
-        match slots {
-            Ok(slots) if slots.store() == store => return slots.open(secret),
-            Ok(_) => damage = Error::corrupt("the key slots belong to another store"),
-            Err(e) => damage = e,
-        }
-    }
-    Err(damage)
 }
