@@ -64,6 +64,9 @@ pub(crate) const TRIES: usize = 3;
 /// Largest small object (record, key slots, configuration) that is read.
 pub(crate) const RECORD: u64 = 4 << 20;
 
+/// Largest record of a point that is written: pins and writers hold a copy of it and more.
+pub(crate) const POINT_RECORD: u64 = RECORD / 2;
+
 /// Largest index run that is read.
 pub(crate) const RUN: u64 = 256 << 20;
 
@@ -103,3 +106,12 @@ pub(crate) const PACK_KEYS: usize = 1024;
 
 /// Windows whose allocation is asked for in one call.
 pub(crate) const ALLOCATION_WINDOWS: u64 = 64;
+
+/// Places of one chunk that are tried when packs are found gone.
+pub(crate) const PLACES: usize = 16;
+
+/// Packs that a handle remembers to be gone.
+pub(crate) const GONE_PACKS: usize = 1 << 14;
+
+/// Packs in one record of condemned packs.
+pub(crate) const CONDEMNED_PACKS: usize = 1 << 14;
