@@ -111,12 +111,12 @@ fn heights() {
 
 #[test]
 fn cuts() {
-    let rule = Rule::new(&StoreConfig::default(), &[3; 16]);
-    let Block::Data(hash) = rule.classify(&[1; 4096]) else { panic!("data") };
-    assert_eq!(format!("{hash:016x}"), "0bcbf3f3ebe30bcc");
-    assert_eq!(rule.classify(&[0; 4096]), Block::Zero);
-    assert_eq!(rule.classify(&[0; 512]), Block::Zero);
-    assert_ne!(rule.classify(&[1; 512]), Block::Data(hash));
+    let rule = Rule::new(&StoreConfig::default(), &[3; 16]).unwrap();
+    let hash = |bytes: &[u8]| format!("{:016x}", rule.hash(bytes).unwrap());
+    assert_eq!(hash(&[1; 4096]), "57749e3311871397");
+    assert_eq!(hash(&[1; 512]), "12341b06e897f630");
+    assert_eq!([Block::of(&[0; 4096]), Block::of(&[0; 512])], [Block::Zero; 2]);
+    assert_eq!(Block::of(&[&[0; 4095][..], &[1]].concat()), Block::Data);
 }
 
 #[test]

@@ -48,6 +48,7 @@ mod cache;
 mod chunk;
 mod codec;
 mod config;
+mod damage;
 mod diff;
 pub mod durable;
 pub mod env;
@@ -74,6 +75,7 @@ mod vault;
 
 pub use chunk::BLOCK;
 pub use config::{FORMAT, StoreConfig};
+pub use damage::{Damaged, Points};
 pub use diff::{DiffKind, DiffRange};
 pub use error::{Error, ErrorKind, Result};
 pub use id::Root;
