@@ -160,7 +160,7 @@ impl Objects {
 
     /// Whether an object is there.
     pub(crate) fn exists(&self, name: &str) -> Result<bool> {
-        match self.retry(name, || self.size(name)) {
+        match self.size(name) {
             Ok(_) => Ok(true),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
             Err(e) => Err(e),
