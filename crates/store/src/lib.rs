@@ -41,13 +41,17 @@
 //! 4. A pin that is seen in time refuses the removal; one that is late keeps a copy of the record.
 //! 5. Removing twice is removing once.
 //!
-//! Collection of garbage, verification, repair and replication are not built yet: removing a
-//! point frees no bytes.
+//! Copying to another store is reading, with a pin, here and ingesting there.
+//!
+//! Collection of garbage, verification and repair are not built yet: removing a point frees no
+//! bytes.
 
 mod cache;
+mod census;
 mod chunk;
 mod codec;
 mod config;
+mod copy;
 mod diff;
 pub mod durable;
 pub mod env;
@@ -72,9 +76,11 @@ mod seal;
 mod source;
 mod vault;
 
+pub use census::{Census, Count, Shape};
 pub use chunk::BLOCK;
 pub use config::{FORMAT, StoreConfig};
-pub use diff::{DiffKind, DiffRange};
+pub use copy::{COPIED_FROM_POINT, COPIED_FROM_ROOT, COPIED_FROM_STORE, Copied};
+pub use diff::{Diff, DiffKind, DiffRange};
 pub use error::{Error, ErrorKind, Result};
 pub use id::Root;
 pub use ingest::{Begun, Committed, Ingest, Ingested, Plan};

@@ -137,18 +137,26 @@ impl<'a> Deposit<'a> {
         lock(&self.failed).take()
     }
 
+    /// Whether the store has `id`, of `len` bytes, or is about to; if so, counts it.
+    pub(super) fn knows(&self, id: &Id, len: u64) -> Result<bool> {
+        if lock(&self.pending).contains(id) {
+            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
+            return Ok(true);
+        }
+        if self.inner.index.find(id)?.is_none() {
+            return Ok(false);
+        }
+        let again = self.attempt.holds(id, &self.inner.index)?;
+        let count = if again { &self.tally.again } else { &self.tally.deduplicated };
+        count.fetch_add(len, Ordering::Relaxed);
+        Ok(true)
+    }
+
     /// Stores `raw` unless the store has it already, and returns its id.
     pub(super) fn put(&self, kind: Kind, raw: &[u8], encoder: &mut Encoder) -> Result<Id> {
         let id = self.inner.loader.hasher.id(kind, raw);
         let len = raw.len() as u64;
-        if lock(&self.pending).contains(&id) {
-            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
-            return Ok(id);
-        }
-        if self.inner.index.find(&id)?.is_some() {
-            let again = self.attempt.holds(&id, &self.inner.index)?;
-            let count = if again { &self.tally.again } else { &self.tally.deduplicated };
-            count.fetch_add(len, Ordering::Relaxed);
+        if self.knows(&id, len)? {
             return Ok(id);
         }
         if !lock(&self.pending).insert(id) {
