@@ -31,6 +31,12 @@ pub(crate) const UPLOADS: usize = 2;
 /// Full packs waiting for an uploader, besides the one that a worker is about to hand over.
 pub(crate) const PACKS_WAITING: usize = 0;
 
+/// Bytes from which on a file is written past the page cache.
+pub(crate) const DIRECT_LEAST: usize = 1 << 20;
+
+/// Bytes of one write past the page cache.
+pub(crate) const DIRECT_PIECE: usize = 1 << 20;
+
 /// Bytes read from the source in one call.
 pub(crate) const READ_PIECE: usize = 1 << 20;
 
@@ -72,6 +78,12 @@ pub(crate) const ARGON2_PASSES: u32 = 64;
 
 /// Key slots in one slot object.
 pub(crate) const SLOTS: u16 = 64;
+
+/// Bytes of the label of a key slot.
+pub(crate) const SLOT_LABEL: usize = 256;
+
+/// Epochs of one store: its keys stay in every copy of the slots.
+pub(crate) const EPOCHS: usize = 4096;
 
 /// Copies of the slot object.
 pub(crate) const SLOT_COPIES: u32 = 3;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::damage::Records;
 use crate::error::{Error, ErrorKind, Result};
 use crate::point::{PointKey, PointRecord};
 use crate::seal::Record;
@@ -95,11 +96,23 @@ impl Store {
         Ok(Pin { store: self.clone(), record })
     }
 
-    /// All pins.
+    /// All pins. A damaged one is an error: it may protect any point, so that nothing may be
+    /// removed while it is there.
     pub fn pins(&self) -> Result<Vec<PinRecord>> {
+        self.read_pins()?.all()
+    }
+
+    fn read_pins(&self) -> Result<Records<PinRecord>> {
         let inner = self.inner();
-        let pins: Vec<PinRecord> = inner.read_records(Record::Pin, PINS)?;
-        pins.iter().try_for_each(|pin| pin.point.check(&inner.loader.hasher))?;
+        let mut pins: Records<PinRecord> = inner.read_records(Record::Pin, PINS)?;
+        let mut good = Vec::with_capacity(pins.good.len());
+        for (name, pin) in pins.good {
+            match pin.point.check(&inner.loader.hasher) {
+                Ok(()) => good.push((name, pin)),
+                Err(e) => pins.damaged.push((name, e)),
+            }
+        }
+        pins.good = good;
         Ok(pins)
     }
 
@@ -111,7 +124,7 @@ impl Store {
 
     /// Releases the pins that are `meant` and says how many there were.
     pub(crate) fn release_pins(&self, meant: impl Fn(&PinRecord) -> bool) -> Result<usize> {
-        let mut pins = self.pins()?;
+        let mut pins = self.read_pins()?.readable();
         pins.retain(meant);
         for pin in &pins {
             self.inner().objects.delete(&pin_object(pin.id))?;
@@ -119,9 +132,10 @@ impl Store {
         Ok(pins.len())
     }
 
-    /// All announced writers, those that crashed included.
+    /// All announced writers, those that crashed included. A damaged one is an error: it may
+    /// need any parent.
     pub fn writers(&self) -> Result<Vec<WriterRecord>> {
-        self.inner().read_records(Record::Writer, WRITERS)
+        self.inner().read_records(Record::Writer, WRITERS)?.all()
     }
 
     /// The record of a point, or the copy that a pin keeps of it.
@@ -133,7 +147,7 @@ impl Store {
         if let Some(record) = self.point(point)? {
             return Ok(record);
         }
-        let pins = self.pins()?;
+        let pins = self.read_pins()?.readable();
         let pin = pins.into_iter().find(|pin| pin.point.key == *point && pin.id != except);
         pin.map(|pin| pin.point)
             .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no point {point}")))

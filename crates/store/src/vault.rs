@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use object_store::ObjectStore;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,10 +11,11 @@ use uuid::Uuid;
 
 use crate::chunk::Rule;
 use crate::config::{self, StoreConfig};
+use crate::damage::{self, Damaged, Points, Records};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
-use crate::keys::{self, Domain, KeyRing, RecoveryKey, Secret, Slots};
+use crate::keys::{self, Domain, KeyRing, RecoveryKey, Secret};
 use crate::load::Loader;
 use crate::margins;
 use crate::object::{Objects, Put};
@@ -78,15 +78,9 @@ impl Store {
         let objects = Objects::new(objects, rt);
         objects.probe(&env)?;
         let id = env.uuid();
-        let ring = KeyRing::random(id, domain, &env);
         let recovery = RecoveryKey::random(&env);
-        let mut slots = Slots::new(id);
-        slots.add(&ring, secret, &config, &env)?;
-        slots.add(&ring, &Secret::Recovery(recovery.clone()), &config, &env)?;
-        let slots = Bytes::from(slots.encode()?);
-        for copy in 0..margins::SLOT_COPIES {
-            objects.create_unique(&keys::object(id, 0, copy), slots.clone())?;
-        }
+        let secrets = [(secret, "first"), (&Secret::Recovery(recovery.clone()), "recovery")];
+        let ring = keys::found(&objects, id, domain, &secrets, &config, &env)?;
         // The configuration comes last: a store exists once it does, and only one can.
         let mut object = config::encode(id, &config)?;
         let code = ring.code(CONFIG_CODE, &object)?;
@@ -114,7 +108,7 @@ impl Store {
             _ => e,
         })?;
         let decoded = config::decode(&found)?;
-        let ring = unlock(&objects, decoded.store, secret)?;
+        let ring = KeyRing::unlock(&objects, decoded.store, secret)?;
         if ring.code(CONFIG_CODE, &decoded.covered)? != decoded.code {
             return Err(Error::corrupt("the configuration object is not authentic"));
         }
@@ -132,7 +126,7 @@ impl Store {
         let index = Index::open(objects.clone(), Arc::clone(&ring), env.clone(), cache)?;
         let index = Arc::new(index);
         let loader = Loader::new(objects.clone(), Arc::clone(&ring), Arc::clone(&index));
-        let rule = Rule::new(&config, &ring.domain.seed);
+        let rule = Rule::new(&config, &ring.domain.seed)?;
         let (id, probed) = (ring.store, Mutex::new(false));
         let inner = Inner { id, config, env, objects, ring, rule, index, loader, probed };
         Ok(Self(Arc::new(inner)))
@@ -157,17 +151,40 @@ impl Store {
         self.0.ring.domain.clone()
     }
 
-    /// All committed points, by key.
+    /// All committed points that can be read, by key. Those that cannot are in the log; see
+    /// [`Store::all_points`].
     pub fn points(&self) -> Result<Vec<PointRecord>> {
-        let mut out = Vec::new();
+        let points = self.all_points()?;
+        for damaged in &points.damaged {
+            let Damaged { object, why, .. } = damaged;
+            tracing::warn!(object, why, "a damaged point is left out");
+        }
+        Ok(points.good)
+    }
+
+    /// All committed points, by key, and what is in their place where one is damaged. Whoever
+    /// deletes must not go on while there are damaged ones: they reach what nobody can know.
+    pub fn all_points(&self) -> Result<Points> {
+        let mut out = Points::default();
         for name in self.0.objects.list(point::FOLDER)? {
-            let key: PointKey = name.parse().map_err(|e| {
-                Error::corrupt(format!("object {}/{name} is no point", point::FOLDER)).because(e)
-            })?;
-            // Gone since it was listed: removed, no error.
-            out.extend(self.point(&key)?);
+            let found = name.parse().and_then(|key: PointKey| self.point(&key));
+            match found {
+                // Gone since it was listed: removed, no error.
+                Ok(found) => out.good.extend(found),
+                Err(e) if damage::is_damage(&e) || e.kind() == ErrorKind::Invalid => {
+                    let object = format!("{}/{name}", point::FOLDER);
+                    out.damaged.push(Damaged::new(object, &e));
+                }
+                Err(e) => return Err(e),
+            }
         }
         Ok(out)
+    }
+
+    /// The index runs that cannot be read. What only they name is not found until the store is
+    /// repaired; all else is.
+    pub fn damaged_runs(&self) -> Vec<Damaged> {
+        self.0.index.damaged()
     }
 
     /// A committed point.
@@ -216,43 +233,30 @@ impl Inner {
         self.objects.create_unique(name, sealed.into())
     }
 
-    /// All records in a folder.
+    /// All records in a folder, damaged ones apart.
     pub(crate) fn read_records<T: DeserializeOwned>(
         &self,
         record: Record,
         folder: &str,
-    ) -> Result<Vec<T>> {
-        let mut out = Vec::new();
+    ) -> Result<Records<T>> {
+        let mut out = Records { good: Vec::new(), damaged: Vec::new() };
         for leaf in self.objects.list(folder)? {
             let name = format!("{folder}/{leaf}");
-            let bytes = match self.objects.get(&name, margins::RECORD) {
-                Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                other => other?,
-            };
-            let body = seal::open(&self.ring, record, &name, &bytes)?;
-            let decoded = serde_json::from_slice(&body)
-                .map_err(|e| Error::corrupt(format!("record {name} cannot be read")).because(e))?;
-            out.push(decoded);
+            match self.read_record(record, &name) {
+                Ok(decoded) => out.good.push((name, decoded)),
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) if damage::is_damage(&e) => out.damaged.push((name, e)),
+                Err(e) => return Err(e),
+            }
         }
         Ok(out)
     }
-}
 
-/// Opens the newest whole copy of the key slots with `secret`.
-fn unlock(objects: &Objects, store: Uuid, secret: &Secret) -> Result<KeyRing> {
-    let prefix = format!("{}-", store.simple());
-    let mut names = objects.list(keys::folder())?;
-    names.retain(|name| name.starts_with(&prefix));
-    let mut damage = Error::new(ErrorKind::Corrupt, "the store has no key slots");
-    for name in names.iter().rev() {
-        let slots = objects
-            .get(&format!("{}/{name}", keys::folder()), margins::RECORD)
-            .and_then(|bytes| Slots::decode(&bytes));
-        match slots {
-            Ok(slots) if slots.store() == store => return slots.open(secret),
-            Ok(_) => damage = Error::corrupt("the key slots belong to another store"),
-            Err(e) => damage = e,
-        }
+    /// One encrypted record.
+    fn read_record<T: DeserializeOwned>(&self, record: Record, name: &str) -> Result<T> {
+        let bytes = self.objects.get(name, margins::RECORD)?;
+        let body = seal::open(&self.ring, record, name, &bytes)?;
+        serde_json::from_slice(&body)
+            .map_err(|e| Error::corrupt(format!("record {name} cannot be read")).because(e))
     }
-    Err(damage)
 }

@@ -9,6 +9,7 @@ mod demo;
 mod durable;
 mod logging;
 mod serve;
+mod target;
 mod terminal;
 mod usage;
 

@@ -17,7 +17,7 @@ pub(super) fn merge<'a>(
     runs: &[Arc<Run>],
     sink: &'a mut Sink<'a>,
 ) -> Result<()> {
-    let covers: BTreeSet<_> = runs.iter().flat_map(|run| run.covers()).collect();
+    let covers: BTreeSet<_> = runs.iter().flat_map(|run| run.names().iter().copied()).collect();
     let count = runs.iter().map(|run| run.entries()).sum();
     let mut builder = Builder::new(ring, env, count, sink)?;
     let mut sources: Vec<_> = runs.iter().map(|run| (run.iter(), None)).collect();
@@ -25,10 +25,11 @@ pub(super) fn merge<'a>(
     for (number, (entries, head)) in sources.iter_mut().enumerate() {
         if let Some((id, at)) = entries.next()? {
             *head = Some(at);
-            heap.push(Reverse((id, number)));
+            heap.push(Reverse((id, at.pack.name, at.offset, number)));
         }
     }
-    while let Some(Reverse((id, number))) = heap.pop() {
+    // Equal entries of several runs come one after another: by id, then by place.
+    while let Some(Reverse((id, _, _, number))) = heap.pop() {
         let Some((entries, head)) = sources.get_mut(number) else {
             continue;
         };
@@ -37,7 +38,7 @@ pub(super) fn merge<'a>(
         }
         if let Some((next, at)) = entries.next()? {
             *head = Some(at);
-            heap.push(Reverse((next, number)));
+            heap.push(Reverse((next, at.pack.name, at.offset, number)));
         }
     }
     builder.finish(&covers)

@@ -17,7 +17,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,7 @@ use rustix::fs::{FlockOperation, flock};
 use uuid::Uuid;
 
 use crate::cache::Cache;
+use crate::damage::{self, Damaged};
 use crate::durable::{Disk, Durable};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,7 +41,7 @@ use crate::point::PointKey;
 
 pub(crate) use attempt::Attempt;
 pub(crate) use page::Pages;
-use run::Run;
+use run::{MERGED, Run};
 
 const FOLDER: &str = "index";
 
@@ -61,6 +62,8 @@ struct State {
     segments: Vec<Arc<Run>>,
     /// Runs of the store whose entries are in some segment.
     known: BTreeSet<Uuid>,
+    /// Runs of the store that are damaged: as good as absent, and not fetched again.
+    bad: BTreeMap<Uuid, Damaged>,
 }
 
 impl Index {
@@ -96,11 +99,32 @@ impl Index {
     fn ask(&self, id: &Id) -> Result<Option<Location>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         for run in state.segments.iter().rev() {
-            if let Some(location) = run.find(id, &self.pages)? {
+            if let Some(location) = run.find(id, &self.pages, &mut |_| true)? {
                 return Ok(Some(location));
             }
         }
         Ok(None)
+    }
+
+    /// All places where `id` is said to be, as far as this handle knows: usable or not.
+    pub(crate) fn locations(&self, id: &Id) -> Result<Vec<Location>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut out = Vec::new();
+        for run in &state.segments {
+            run.find(id, &self.pages, &mut |at| {
+                if !out.contains(at) {
+                    out.push(*at);
+                }
+                false
+            })?;
+        }
+        Ok(out)
+    }
+
+    /// The runs of the store that this handle found damaged and does without.
+    pub(crate) fn damaged(&self) -> Vec<Damaged> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.bad.values().cloned().collect()
     }
 
     /// Removes the local copy: it is damaged.
@@ -112,32 +136,57 @@ impl Index {
         gone.segments.iter().try_for_each(|run| self.folder.forget(run))
     }
 
-    /// Learns of the runs that others wrote since. Says whether there were any.
+    /// Learns of the runs that others wrote since, and forgets those that are gone. Says whether
+    /// there were new ones. A damaged run counts as absent: what only it named is not found.
     pub(crate) fn refresh(&self) -> Result<bool> {
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let listed = self.objects.list(FOLDER)?;
+        let named = || listed.iter().filter_map(|name| Some((name, parse(name)?.1)));
+        self.retire(&named().map(|(_, run)| run).collect())?;
         let mut found = false;
-        for name in self.objects.list(FOLDER)? {
-            let Some((_, run)) = parse(&name) else {
-                continue;
-            };
+        for (name, run) in named() {
             if self.knows(run) {
                 continue;
             }
-            match self.fetch(&name) {
-                Ok(bytes) => self.install(run, &bytes)?,
+            match self.fetch(name).and_then(|bytes| self.install(run, &bytes)) {
+                Ok(()) => found = true,
                 // Replaced by a merged run since it was listed.
-                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) if damage::is_damage(&e) => {
+                    let damaged = Damaged::new(format!("{FOLDER}/{name}"), &e);
+                    tracing::error!(object = damaged.object, why = damaged.why, "damaged run");
+                    let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+                    state.bad.insert(run, damaged);
+                }
                 Err(e) => return Err(e),
             }
-            found = true;
         }
         Ok(found)
+    }
+
+    /// Drops every segment with entries of a run that is not in the store any more: such a run
+    /// was replaced because some of what it names is gone. Its other runs are fetched again.
+    fn retire(&self, listed: &BTreeSet<Uuid>) -> Result<()> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.bad.retain(|run, _| listed.contains(run));
+        if state.known.is_subset(listed) {
+            return Ok(());
+        }
+        let whole = |run: &Arc<Run>| {
+            !run.names().is_empty() && run.names().iter().all(|name| listed.contains(name))
+        };
+        let (stay, gone) = std::mem::take(&mut state.segments).into_iter().partition(whole);
+        state.segments = stay;
+        state.known = state.segments.iter().flat_map(|run| run.names()).copied().collect();
+        drop(state);
+        let gone: Vec<Arc<Run>> = gone;
+        gone.iter().try_for_each(|run| self.folder.forget(run))
     }
 
     /// Writes a run of `entries`, durable when this returns.
     pub(crate) fn publish(&self, point: &PointKey, entries: &[(Id, Location)]) -> Result<()> {
         let mut sorted = entries.to_vec();
-        sorted.sort_unstable_by_key(|(id, _)| *id);
+        sorted.sort_unstable_by_key(|(id, at)| (*id, at.pack.name, at.offset));
         let name = self.env.uuid();
         let mut bytes = Vec::new();
         let mut sink = |page: &[u8]| {
@@ -156,7 +205,11 @@ impl Index {
         let bytes = Bytes::from(bytes);
         self.objects.create_unique(&object, bytes.clone())?;
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.install(name, &bytes)
+        if let Err(e) = self.install(name, &bytes) {
+            // The run is durable in the store; the local copy is fetched when it is missed.
+            tracing::warn!(error = damage::chain(&e), "a run has no local copy");
+        }
+        Ok(())
     }
 
     /// What an earlier attempt to write `point` made findable.
@@ -165,15 +218,24 @@ impl Index {
         names.retain(|name| parse(name).is_some_and(|(owner, _)| owner == *point));
         let mut attempt = Attempt::default();
         for name in names {
-            let bytes = self.fetch(&name)?;
-            let run = self.folder.add(&self.ring, self.env.uuid(), "attempt", &bytes)?;
-            attempt.push(run, self)?;
+            let found = self
+                .fetch(&name)
+                .and_then(|bytes| self.folder.add(&self.ring, self.env.uuid(), "attempt", &bytes));
+            match found {
+                Ok(run) => attempt.push(run, self)?,
+                // Replaced since it was listed, or damaged: less is found again.
+                Err(e) if e.kind() == ErrorKind::NotFound || damage::is_damage(&e) => {
+                    tracing::warn!(error = damage::chain(&e), "an earlier run is passed over");
+                }
+                Err(e) => return Err(e),
+            }
         }
         Ok(attempt)
     }
 
     fn knows(&self, run: Uuid) -> bool {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).known.contains(&run)
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.known.contains(&run) || state.bad.contains_key(&run)
     }
 
     fn fetch(&self, name: &str) -> Result<Bytes> {
@@ -183,13 +245,16 @@ impl Index {
     /// Adds a run that was read from or written to the store as a segment.
     fn install(&self, name: Uuid, bytes: &[u8]) -> Result<()> {
         let run = self.folder.add(&self.ring, name, "run", bytes)?;
-        run.check()?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.known.insert(name);
         state.segments.push(Arc::new(run));
         let crowded = state.segments.len() > margins::SEGMENTS;
         drop(state);
-        if crowded { self.merge() } else { Ok(()) }
+        if crowded && let Err(e) = self.merge() {
+            // Many segments only make look-ups slower: the next new one tries again.
+            tracing::warn!(error = damage::chain(&e), "segments cannot be merged");
+        }
+        Ok(())
     }
 
     /// Merges the smaller segments into one.
@@ -204,7 +269,7 @@ impl Index {
         if all.len() < 2 {
             return Ok(());
         }
-        let merged = self.join(&all, "run")?;
+        let merged = self.join(&all, MERGED)?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.segments.retain(|run| all.iter().all(|old| !Arc::ptr_eq(run, old)));
         state.segments.push(Arc::new(merged));
@@ -270,12 +335,12 @@ impl Folder {
         let mut state = State::default();
         for entry in fs::read_dir(&self.path).map_err(fail)? {
             let path = entry.map_err(fail)?.path();
-            let run = (path.extension().is_some_and(|e| e == "run"))
+            let run = (path.extension().is_some_and(|e| e == "run" || e == MERGED))
                 .then(|| Run::open(ring, &path).ok())
                 .flatten();
             match run {
                 Some(run) => {
-                    state.known.extend(run.covers());
+                    state.known.extend(run.names());
                     state.segments.push(Arc::new(run));
                 }
                 None => self.durable.remove(&path).map_err(fail)?,
@@ -293,7 +358,12 @@ impl Folder {
         self.durable
             .replace(&temporary, &path, &[bytes])
             .map_err(|e| Error::io("a segment of the local index cannot be written", e))?;
-        Run::open(ring, &path)
+        let checked = Run::open(ring, &path).and_then(|run| run.check().map(|()| run));
+        if checked.is_err() {
+            // What is left over is removed at the next open.
+            let _ = self.durable.remove(&path);
+        }
+        checked
     }
 
     fn forget(&self, run: &Run) -> Result<()> {

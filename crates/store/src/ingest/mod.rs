@@ -28,6 +28,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::codec::Encoder;
+use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Kind, Root};
 use crate::index::Attempt;
@@ -120,7 +121,14 @@ impl Store {
         if let Some(record) = self.point(&plan.point)? {
             return Ok(Begun::Exists(record));
         }
-        let look = |key: &PointKey| self.point(key);
+        // A parent that cannot be read is as good as gone: everything is read again.
+        let look = |key: &PointKey| match self.point(key) {
+            Err(e) if damage::is_damage(&e) => {
+                tracing::warn!(point = %key, error = damage::chain(&e), "no parent: damaged");
+                Ok(None)
+            }
+            other => other,
+        };
         let mut parent = plan.parent.as_ref().map(look).transpose()?.flatten();
         // Maps of another window have nothing in common with the ones that are made now.
         parent = parent.filter(|parent| parent.map.window == inner.config.window);

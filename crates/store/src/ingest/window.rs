@@ -21,7 +21,7 @@ enum State {
     Unknown,
     /// Zero, without having been read: its place in the buffer holds anything.
     Hole,
-    /// Read and classified.
+    /// Read and looked at.
     Read(Block),
 }
 
@@ -287,7 +287,7 @@ impl Window<'_> {
         number..known.unwrap_or(end)
     }
 
-    /// Reads and classifies a block and some that follow.
+    /// Reads and looks at a block and some that follow.
     fn load(&mut self, number: u32) -> Result<()> {
         let mut piece = self.piece(number);
         let blocks = self.data.len() / BLOCK;
@@ -305,7 +305,7 @@ impl Window<'_> {
         self.read += buffer.len() as u64;
         let states = self.states.get_mut(piece.start as usize..piece.end as usize);
         for (state, block) in states.unwrap_or_default().iter_mut().zip(buffer.chunks(BLOCK)) {
-            *state = State::Read(self.rule.classify(block));
+            *state = State::Read(Block::of(block));
         }
         Ok(())
     }
@@ -352,6 +352,11 @@ impl Blocks for Window<'_> {
             State::Hole => Ok(Block::Zero),
             State::Unknown => Err(Error::internal("a block was not read")),
         }
+    }
+
+    fn data(&mut self, number: u32) -> Result<&[u8]> {
+        let place = self.place(&(number..number + 1))?;
+        part(&self.data, place)
     }
 }
 

@@ -8,15 +8,16 @@ mod key;
 mod report;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use tempfile::TempDir;
 use tresor_store::env::Env;
-use tresor_store::{Begun, LocalObjects, Plan, PointKey, Store, StoreConfig};
+use tresor_store::{Begun, Plan, PointKey, Store, StoreConfig};
 
+use crate::target::Target;
 use crate::usage::Usage;
 use image::{ImageFile, OutputFile, changed_ranges};
 use report::{Backup, Init, List, Report, Restore, Watcher};
@@ -43,9 +44,9 @@ enum Action {
 /// Which store, and how to open it.
 #[derive(Args)]
 struct Place {
-    /// Folder of the store
-    #[arg(long, value_name = "DIR")]
-    store: PathBuf,
+    /// Place of the store: a folder, s3://BUCKET/PREFIX or az://CONTAINER/PREFIX
+    #[arg(long, value_name = "PATH|URL", value_parser = place())]
+    store: Target,
     /// File with the store's key; `init` makes it when it is not there.
     /// Without it the passphrase in TRESOR_PASSPHRASE is used
     #[arg(long, value_name = "FILE")]
@@ -107,32 +108,26 @@ impl Session {
 
     fn open(&self, place: &Place) -> Result<Store> {
         let secret = key::existing(place.key_file.as_deref())?;
-        let objects = objects(&place.store, false)?;
         let runtime = self.runtime.handle().clone();
+        let objects = place.store.open(&runtime)?;
         Store::open(objects, runtime, self.cache.path(), &secret, self.env.clone())
-            .with_context(|| format!("cannot open the store {}", place.store.display()))
+            .with_context(|| format!("cannot open the store {}", place.store))
     }
 }
 
-fn objects(folder: &Path, make: bool) -> Result<Arc<LocalObjects>> {
-    if make {
-        crate::durable::folder(folder)?;
-    } else if !folder.is_dir() {
-        let text = format!("{} is no folder; `tresor store init` makes one", folder.display());
-        return Err(Usage::error(text));
-    }
-    let opened = LocalObjects::open(folder);
-    Ok(Arc::new(opened.with_context(|| format!("cannot use the folder {}", folder.display()))?))
+/// Reads `--store`; a path need not be Unicode.
+fn place() -> impl TypedValueParser<Value = Target> {
+    OsStringValueParser::new().try_map(|text| Target::parse(&text))
 }
 
 fn init(session: &Session, place: &Place) -> Result<()> {
     let secret = key::new_or_existing(place.key_file.as_deref(), &session.env)?;
-    let objects = objects(&place.store, true)?;
     let runtime = session.runtime.handle().clone();
+    let objects = place.store.make(&runtime)?;
     let (cache, config) = (session.cache.path(), StoreConfig::default());
     let (store, recovery_key) =
         Store::init(objects, runtime, cache, config, &secret, session.env.clone())
-            .with_context(|| format!("cannot make a store in {}", place.store.display()))?;
+            .with_context(|| format!("cannot make a store in {}", place.store))?;
     Init { store: store.id(), recovery_key: recovery_key.to_string() }.print(place.json)
 }
 

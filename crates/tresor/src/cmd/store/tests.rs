@@ -15,7 +15,7 @@ impl Fixture {
 
     fn place(&self) -> Place {
         Place {
-            store: self.folder.path().join("store"),
+            store: Target::Folder(self.folder.path().join("store")),
             key_file: Some(self.folder.path().join("key")),
             json: true,
         }
