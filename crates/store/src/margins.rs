@@ -48,8 +48,15 @@ pub(crate) const RESYNC_BLOCKS: usize = 8;
 /// Index entries after which a run is written even if few bytes were stored.
 pub(crate) const CHECKPOINT_ENTRIES: usize = 1 << 17;
 
-/// Threads that fetch and decode during a restore.
-pub(crate) const RESTORE_WORKERS: usize = 3;
+/// Threads that fetch, decode and write during a restore. More than two processors, so that
+/// those that wait for reads and writes leave none idle.
+pub(crate) const RESTORE_WORKERS: usize = 4;
+
+/// Fetches that are planned and not begun.
+pub(crate) const FETCHES_WAITING: usize = 2 * RESTORE_WORKERS;
+
+/// Bytes of neighbouring chunks that are written to the target of a restore at once.
+pub(crate) const WRITE: usize = 1 << 20;
 
 /// Chunk references sorted by pack at once during a restore.
 pub(crate) const RESTORE_BATCH: usize = 1 << 15;
