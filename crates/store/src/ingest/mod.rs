@@ -34,7 +34,7 @@ use crate::index::Attempt;
 use crate::map::{Tree, Update};
 use crate::margins;
 use crate::object::Put;
-use crate::point::{PointKey, PointRecord};
+use crate::point::{self, PointKey, PointRecord};
 use crate::seal::{self, Record};
 use crate::source::{Source, Watch};
 use crate::vault::Store;
@@ -117,7 +117,11 @@ impl Store {
     pub fn begin(&self, plan: Plan) -> Result<Begun> {
         let inner = self.inner();
         inner.probe()?;
-        if let Some(record) = self.point(&plan.point)? {
+        // Whoever made the point may have been killed before it was durable: what is listed is.
+        if self.point(&plan.point)?.is_some()
+            && inner.objects.list(point::FOLDER)?.contains(&plan.point.to_string())
+            && let Some(record) = self.point(&plan.point)?
+        {
             return Ok(Begun::Exists(record));
         }
         // A parent that cannot be read is as good as gone: everything is read again.
