@@ -3,6 +3,8 @@
 //! The format's own parameters are fields of [`crate::StoreConfig`]. A number here may change
 //! from one version to the next without any store noticing.
 
+use std::time::Duration;
+
 /// Bytes of one page of an index run.
 pub(crate) const PAGE: usize = 4096;
 
@@ -58,11 +60,21 @@ pub(crate) const FETCH: u64 = 4 << 20;
 /// Unneeded bytes inside a pack that are fetched rather than skipped.
 pub(crate) const FETCH_GAP: u64 = 64 << 10;
 
-/// Tries of an operation on an object before its transient error is handed on.
-pub(crate) const TRIES: usize = 3;
+/// Tries of an operation on an object before its transient error is handed on. With the pauses
+/// between them an outage of 20 seconds or more is sat out.
+pub(crate) const TRIES: u32 = 6;
+
+/// Longest pause before the second try; each later one is four times as long.
+pub(crate) const PAUSE: Duration = Duration::from_millis(250);
+
+/// Longest pause between two tries.
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// Largest small object (record, key slots, configuration) that is read.
 pub(crate) const RECORD: u64 = 4 << 20;
+
+/// Largest record of a point that is written: pins and writers hold a copy of it and more.
+pub(crate) const POINT_RECORD: u64 = RECORD / 2;
 
 /// Largest index run that is read.
 pub(crate) const RUN: u64 = 256 << 20;
@@ -103,3 +115,12 @@ pub(crate) const PACK_KEYS: usize = 1024;
 
 /// Windows whose allocation is asked for in one call.
 pub(crate) const ALLOCATION_WINDOWS: u64 = 64;
+
+/// Places of one chunk that are tried when packs are found gone.
+pub(crate) const PLACES: usize = 16;
+
+/// Packs that a handle remembers to be gone.
+pub(crate) const GONE_PACKS: usize = 1 << 14;
+
+/// Packs in one record of condemned packs.
+pub(crate) const CONDEMNED_PACKS: usize = 1 << 14;
