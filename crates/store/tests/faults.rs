@@ -15,7 +15,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use rig::{Rig, ingest, key, parallel, patterned, restore, scratch, small, wanted};
 use tresor_store::{ErrorKind, LocalObjects, Result, Store, StoreConfig};
-use tresor_testkit::{Fault, Faulty, FaultyFiles, FileOperation, Memory, Rng};
+use tresor_testkit::{Fault, Faulty, FaultyFiles, FileOperation, Memory, Operation, Rng};
 
 /// What was told, and what is on the disks.
 struct Journey {
@@ -133,9 +133,11 @@ fn on_objects(which: u64, fault: Fault, forever: bool) -> bool {
     let (count, healed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let (seen, well) = (Arc::clone(&count), Arc::clone(&healed));
-    let faulty = Faulty::new(Arc::clone(&inner), move |_, _, _| {
+    let faulty = Faulty::new(Arc::clone(&inner), move |operation, _, _| {
         let number = seen.fetch_add(1, SeqCst);
-        let hit = number == which || forever && number > which;
+        // Only writing takes room.
+        let fails = fault != Fault::Full || operation == Operation::Put;
+        let hit = fails && (number == which || forever && number > which);
         if hit && !well.load(SeqCst) { fault } else { Fault::None }
     });
     let rig = Rig::light(Arc::new(faulty), 1);
