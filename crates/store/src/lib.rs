@@ -49,11 +49,15 @@
 //!    are condemned.
 //! 8. Of two decisions about one pack the first counts; copies of one chunk in two packs that
 //!    two collectors condemn are never both deleted.
+//!
+//! Copying to another store is reading, with a pin, here and ingesting there.
 
 mod cache;
+mod census;
 mod chunk;
 mod codec;
 mod config;
+mod copy;
 mod damage;
 mod diff;
 pub mod durable;
@@ -81,10 +85,12 @@ mod source;
 mod standing;
 mod vault;
 
+pub use census::{Census, Count, Shape};
 pub use chunk::BLOCK;
 pub use config::{FORMAT, StoreConfig};
+pub use copy::{COPIED_FROM_POINT, COPIED_FROM_ROOT, COPIED_FROM_STORE, Copied};
 pub use damage::{Damaged, Points};
-pub use diff::{DiffKind, DiffRange};
+pub use diff::{Diff, DiffKind, DiffRange};
 pub use error::{Error, ErrorKind, Result};
 pub use id::Root;
 pub use ingest::{Begun, Committed, Ingest, Ingested, Plan};

@@ -124,3 +124,15 @@ pub(crate) const GONE_PACKS: usize = 1 << 14;
 
 /// Packs in one record of condemned packs.
 pub(crate) const CONDEMNED_PACKS: usize = 1 << 14;
+
+/// Threads that fetch, decode and encode during a copy.
+pub(crate) const COPY_WORKERS: usize = 3;
+
+/// Chunk references sorted by pack at once during a copy.
+pub(crate) const COPY_BATCH: usize = 1 << 14;
+
+/// Ancestors of a point that are asked for when a copy looks for what the target has of it.
+pub(crate) const COPY_ANCESTORS: usize = 1 << 10;
+
+/// Changed ranges that are handed to an ingest of a point of another domain; more are joined.
+pub(crate) const COPY_RANGES: usize = 1 << 16;

@@ -139,8 +139,13 @@ impl Store {
     /// Releases all pins of one holder and says how many there were: how a pin from before a
     /// crash is given up.
     pub fn release_by(&self, holder: &str) -> Result<usize> {
+        self.release_pins(|pin| pin.holder == holder)
+    }
+
+    /// Releases the pins that are `meant` and says how many there were.
+    pub(crate) fn release_pins(&self, meant: impl Fn(&PinRecord) -> bool) -> Result<usize> {
         let mut pins = self.read_pins()?.readable();
-        pins.retain(|pin| pin.holder == holder);
+        pins.retain(meant);
         for pin in &pins {
             self.inner().objects.delete(&pin_object(pin.id))?;
         }

@@ -148,6 +148,21 @@ impl<'a> Deposit<'a> {
         lock(&self.failed).take()
     }
 
+    /// Whether the store has `id`, of `len` bytes, or is about to; if so, counts it.
+    pub(super) fn knows(&self, id: &Id, len: u64) -> Result<bool> {
+        if lock(&self.pending).contains(id) {
+            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
+            return Ok(true);
+        }
+        if !self.stored(id)? {
+            return Ok(false);
+        }
+        let again = self.attempt.holds(id, &self.inner.index)?;
+        let count = if again { &self.tally.again } else { &self.tally.deduplicated };
+        count.fetch_add(len, Ordering::Relaxed);
+        Ok(true)
+    }
+
     /// Stores `raw` unless the store has it already, and returns its id.
     pub(super) fn put(&self, kind: Kind, raw: &[u8], hand: &mut Hand) -> Result<Id> {
         let id = self.inner.loader.hasher.id(kind, raw);
@@ -187,18 +202,14 @@ impl<'a> Deposit<'a> {
 
     /// Whether `id` has to be stored, by whoever asks. Counts its bytes if not.
     fn is_new(&self, id: &Id, len: u64) -> Result<bool> {
-        let mut count = &self.tally.deduplicated;
-        if !lock(&self.pending).contains(id) {
-            if !self.stored(id)? {
-                if lock(&self.pending).insert(*id) {
-                    return Ok(true);
-                }
-            } else if self.attempt.holds(id, &self.inner.index)? {
-                count = &self.tally.again;
-            }
+        if self.knows(id, len)? {
+            return Ok(false);
         }
-        count.fetch_add(len, Ordering::Relaxed);
-        Ok(false)
+        if !lock(&self.pending).insert(*id) {
+            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     /// Adds a frame to a pack, a new one if there is none; gives the pack back unless it is full.

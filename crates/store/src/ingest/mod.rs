@@ -15,6 +15,7 @@ mod deposit;
 mod dispatch;
 mod jobs;
 mod present;
+mod transfer;
 mod window;
 
 use std::collections::BTreeMap;
@@ -287,33 +288,45 @@ fn process<'a>(
     watch: &'a dyn Watch,
     old: Tree,
 ) -> Result<Tree> {
-    let waiting = Mutex::new(waiting);
     let (send, queue) = sync_channel::<Job>(margins::WINDOWS_AHEAD);
     let (results, finished) = sync_channel(margins::WINDOWS_AHEAD);
     let queue = Mutex::new(queue);
-    let built = thread::scope(|scope| {
+    keep(deposit, waiting, || {
+        thread::scope(|scope| {
+            for _ in 0..margins::INGEST_WORKERS {
+                let results = results.clone();
+                let queue = &queue;
+                scope.spawn(move || work(deposit, queue, &results, source, watch, old));
+            }
+            drop(results);
+            build(deposit, jobs, send, finished, watch, old)
+        })
+    })
+}
+
+/// Runs `fill` and uploads what it deposits until all is durable or something failed.
+fn keep<'a, T>(
+    deposit: &'a Deposit<'a>,
+    waiting: Receiver<crate::pack::Closed>,
+    fill: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let waiting = Mutex::new(waiting);
+    let filled = thread::scope(|scope| {
         for _ in 0..margins::UPLOADS {
             scope.spawn(|| deposit.upload(&waiting));
         }
-        for _ in 0..margins::INGEST_WORKERS {
-            let results = results.clone();
-            let queue = &queue;
-            scope.spawn(move || work(deposit, queue, &results, source, watch, old));
-        }
-        drop(results);
         // A panic of the source or the watcher here must not leave the uploaders waiting.
-        let building = || build(deposit, jobs, send, finished, watch, old);
-        let built = catch_unwind(AssertUnwindSafe(building))
-            .unwrap_or_else(|_| Err(Error::internal("the builder of a backup panicked")));
+        let filled = catch_unwind(AssertUnwindSafe(fill))
+            .unwrap_or_else(|_| Err(Error::internal("a backup panicked")));
         // Closing the queue of packs ends the uploaders, whatever happened.
         let closed = deposit.close();
-        built.and_then(|tree| closed.map(|()| tree))
+        filled.and_then(|done| closed.map(|()| done))
     });
-    // A failure in an uploader is the cause of whatever the builder saw.
+    // A failure in an uploader is the cause of whatever else was seen.
     deposit.failure().map_or(Ok(()), Err)?;
     // Also what a cancelled attempt has stored can be found again by the next one.
     let published = deposit.publish();
-    built.and_then(|tree| published.map(|()| tree))
+    filled.and_then(|done| published.map(|()| done))
 }
 
 /// Builds the map from the windows as they are finished.
