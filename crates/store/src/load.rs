@@ -106,17 +106,25 @@ impl Loader {
     }
 
     fn read<T>(&self, kind: Kind, id: &Id, then: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
-        let at = self.locate(id)?;
-        let (at, mut frame) = match self.frame(&at) {
-            // Moved to another pack since the index was read: look again, once.
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                self.index.refresh()?;
-                let at = self.locate(id)?;
-                (at, self.frame(&at).map_err(|e| lost(id).because(e))?)
+        let mut missing = None;
+        for _ in 0..margins::PLACES {
+            let at = match (self.locate(id), missing.take()) {
+                (Err(e), Some(cause)) if e.kind() == ErrorKind::Corrupt => {
+                    return Err(lost(id).because(cause));
+                }
+                (at, _) => at?,
+            };
+            match self.frame(&at) {
+                // Collected, and moved to another pack if it is needed: look again elsewhere.
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    self.index.gone(at.pack.name);
+                    self.index.refresh()?;
+                    missing = Some(e);
+                }
+                frame => return self.open(&at, (kind, *id), &mut frame?, then),
             }
-            other => (at, other?),
-        };
-        self.open(&at, (kind, *id), &mut frame, then)
+        }
+        Err(lost(id))
     }
 
     fn frame(&self, at: &Location) -> Result<Vec<u8>> {

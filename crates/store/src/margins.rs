@@ -64,6 +64,9 @@ pub(crate) const TRIES: usize = 3;
 /// Largest small object (record, key slots, configuration) that is read.
 pub(crate) const RECORD: u64 = 4 << 20;
 
+/// Largest record of a point that is written: pins and writers hold a copy of it and more.
+pub(crate) const POINT_RECORD: u64 = RECORD / 2;
+
 /// Largest index run that is read.
 pub(crate) const RUN: u64 = 256 << 20;
 
@@ -113,5 +116,17 @@ pub(crate) const COPY_BATCH: usize = 1 << 14;
 /// Ancestors of a point that are asked for when a copy looks for what the target has of it.
 pub(crate) const COPY_ANCESTORS: usize = 1 << 10;
 
+/// Keys that a copy may have: one more for each attempt at it that collection gave up.
+pub(crate) const COPY_KEYS: u32 = 64;
+
 /// Changed ranges that are handed to an ingest of a point of another domain; more are joined.
 pub(crate) const COPY_RANGES: usize = 1 << 16;
+
+/// Places of one chunk that are tried when packs are found gone.
+pub(crate) const PLACES: usize = 16;
+
+/// Packs that a handle remembers to be gone.
+pub(crate) const GONE_PACKS: usize = 1 << 14;
+
+/// Packs in one record of condemned packs.
+pub(crate) const CONDEMNED_PACKS: usize = 1 << 14;

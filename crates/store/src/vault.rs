@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::chunk::Rule;
 use crate::config::{self, StoreConfig};
-use crate::damage::{self, Damaged, Points, Records};
+use crate::damage::{self, Damaged, Records};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
@@ -19,7 +19,6 @@ use crate::keys::{self, Domain, KeyRing, RecoveryKey, Secret};
 use crate::load::Loader;
 use crate::margins;
 use crate::object::{Objects, Put};
-use crate::point::{self, PointKey, PointRecord};
 use crate::seal::{self, Record};
 
 const CONFIG: &str = "config";
@@ -151,61 +150,10 @@ impl Store {
         self.0.ring.domain.clone()
     }
 
-    /// All committed points that can be read, by key. Those that cannot are in the log; see
-    /// [`Store::all_points`].
-    pub fn points(&self) -> Result<Vec<PointRecord>> {
-        let points = self.all_points()?;
-        for damaged in &points.damaged {
-            let Damaged { object, why, .. } = damaged;
-            tracing::warn!(object, why, "a damaged point is left out");
-        }
-        Ok(points.good)
-    }
-
-    /// All committed points, by key, and what is in their place where one is damaged. Whoever
-    /// deletes must not go on while there are damaged ones: they reach what nobody can know.
-    pub fn all_points(&self) -> Result<Points> {
-        let mut out = Points::default();
-        for name in self.0.objects.list(point::FOLDER)? {
-            let found = name.parse().and_then(|key: PointKey| self.point(&key));
-            match found {
-                // Gone since it was listed: removed, no error.
-                Ok(found) => out.good.extend(found),
-                Err(e) if damage::is_damage(&e) || e.kind() == ErrorKind::Invalid => {
-                    let object = format!("{}/{name}", point::FOLDER);
-                    out.damaged.push(Damaged::new(object, &e));
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(out)
-    }
-
     /// The index runs that cannot be read. What only they name is not found until the store is
     /// repaired; all else is.
     pub fn damaged_runs(&self) -> Vec<Damaged> {
         self.0.index.damaged()
-    }
-
-    /// A committed point.
-    pub fn point(&self, key: &PointKey) -> Result<Option<PointRecord>> {
-        let name = key.object();
-        let bytes = match self.0.objects.get(&name, margins::RECORD) {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let body = seal::open(&self.0.ring, Record::Point, &name, &bytes)?;
-        PointRecord::decode(&body, key, &self.0.loader.hasher).map(Some)
-    }
-
-    /// Removes a point, durably; one that is gone already is no error. A pinned point stays and
-    /// the call fails with [`ErrorKind::Pinned`]. What only this point reached becomes garbage.
-    pub fn remove_point(&self, key: &PointKey) -> Result<()> {
-        if let Some(pin) = self.pins()?.into_iter().find(|pin| pin.point.key == *key) {
-            let context = format!("point {key} is pinned by {}", pin.holder);
-            return Err(Error::new(ErrorKind::Pinned, context));
-        }
-        self.0.objects.delete(&key.object())
     }
 }
 
@@ -227,10 +175,23 @@ impl Inner {
         name: &str,
         body: &impl Serialize,
     ) -> Result<()> {
+        match self.offer_record(record, name, body)? {
+            Put::Ours => Ok(()),
+            Put::Theirs => Err(Error::corrupt(format!("object {name} holds foreign bytes"))),
+        }
+    }
+
+    /// Creates an encrypted record under a name that somebody else may have taken.
+    pub(crate) fn offer_record(
+        &self,
+        record: Record,
+        name: &str,
+        body: &impl Serialize,
+    ) -> Result<Put> {
         let json = serde_json::to_vec(body)
             .map_err(|e| Error::internal("a record cannot be encoded").because(e))?;
         let sealed = seal::seal(&self.ring, &self.env, record, name, &json)?;
-        self.objects.create_unique(name, sealed.into())
+        self.objects.create(name, sealed.into())
     }
 
     /// All records in a folder, damaged ones apart.
@@ -253,7 +214,7 @@ impl Inner {
     }
 
     /// One encrypted record.
-    fn read_record<T: DeserializeOwned>(&self, record: Record, name: &str) -> Result<T> {
+    pub(crate) fn read_record<T: DeserializeOwned>(&self, record: Record, name: &str) -> Result<T> {
         let bytes = self.objects.get(name, margins::RECORD)?;
         let body = seal::open(&self.ring, record, name, &bytes)?;
         serde_json::from_slice(&body)

@@ -53,6 +53,8 @@ pub(crate) struct Index {
     folder: Folder,
     pages: Pages,
     state: RwLock<State>,
+    /// Packs that were found to be gone: what is said to be there is elsewhere or lost.
+    gone: RwLock<BTreeSet<Uuid>>,
     /// Held while segments are added or merged, so that a run is never fetched twice.
     growing: Mutex<()>,
 }
@@ -77,8 +79,8 @@ impl Index {
         let folder = Folder::claim(cache, ring.store)?;
         let pages = Cache::new(margins::INDEX_PAGES);
         let state = RwLock::new(folder.load(&ring)?);
-        let growing = Mutex::new(());
-        let index = Self { objects, ring, env, folder, pages, state, growing };
+        let (growing, gone) = (Mutex::new(()), RwLock::default());
+        let index = Self { objects, ring, env, folder, pages, state, gone, growing };
         index.refresh()?;
         Ok(index)
     }
@@ -99,11 +101,25 @@ impl Index {
     fn ask(&self, id: &Id) -> Result<Option<Location>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         for run in state.segments.iter().rev() {
-            if let Some(location) = run.find(id, &self.pages, &mut |_| true)? {
+            let mut there = |at: &Location| !self.is_gone(&at.pack.name);
+            if let Some(location) = run.find(id, &self.pages, &mut there)? {
                 return Ok(Some(location));
             }
         }
         Ok(None)
+    }
+
+    /// Remembers that a pack is gone; names of packs are never used again.
+    pub(crate) fn gone(&self, pack: Uuid) {
+        let mut gone = self.gone.write().unwrap_or_else(PoisonError::into_inner);
+        if gone.len() >= margins::GONE_PACKS {
+            gone.clear();
+        }
+        gone.insert(pack);
+    }
+
+    fn is_gone(&self, pack: &Uuid) -> bool {
+        self.gone.read().unwrap_or_else(PoisonError::into_inner).contains(pack)
     }
 
     /// All places where `id` is said to be, as far as this handle knows: usable or not.

@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::Ingested;
+use super::present::Present;
+use super::{Ingest, Ingested};
 use crate::chunk::Rule;
 use crate::codec::Encoder;
 use crate::error::{Error, Result};
@@ -19,12 +20,13 @@ use crate::margins;
 use crate::pack::{Closed, Location, Writer};
 use crate::point::PointKey;
 use crate::source::Watch;
-use crate::vault::{Inner, Store};
+use crate::vault::Inner;
 
 /// The receiving end of one attempt.
 pub(super) struct Deposit<'a> {
     inner: &'a Inner,
     attempt: &'a Attempt,
+    present: &'a Present,
     point: PointKey,
     watch: &'a dyn Watch,
     chunks: Mutex<Option<Writer>>,
@@ -82,17 +84,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<'a> Deposit<'a> {
-    pub(super) fn new(
-        store: &'a Store,
-        attempt: &'a Attempt,
-        point: PointKey,
-        packs: SyncSender<Closed>,
-        watch: &'a dyn Watch,
-    ) -> Self {
+    pub(super) fn new(ingest: &'a Ingest, packs: SyncSender<Closed>, watch: &'a dyn Watch) -> Self {
         Self {
-            inner: store.inner(),
-            attempt,
-            point,
+            inner: ingest.store.inner(),
+            attempt: &ingest.attempt,
+            present: &ingest.present,
+            point: ingest.plan.point,
             watch,
             chunks: Mutex::new(None),
             nodes: Mutex::new(None),
@@ -143,7 +140,7 @@ impl<'a> Deposit<'a> {
             self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
             return Ok(true);
         }
-        if self.inner.index.find(id)?.is_none() {
+        if !self.stored(id)? {
             return Ok(false);
         }
         let again = self.attempt.holds(id, &self.inner.index)?;
@@ -191,6 +188,22 @@ impl<'a> Deposit<'a> {
         Ok(id)
     }
 
+    /// Whether the store has `id` in a pack that will stay.
+    fn stored(&self, id: &Id) -> Result<bool> {
+        let Some(at) = self.inner.index.find(id)? else {
+            return Ok(false);
+        };
+        if self.present.accepts(&at.pack)? {
+            return Ok(true);
+        }
+        for at in self.inner.index.locations(id)? {
+            if self.present.accepts(&at.pack)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Hands a pack to the uploaders; waits while too many are waiting.
     fn send(&self, writer: Writer) -> Result<()> {
         if writer.is_empty() {
@@ -235,6 +248,7 @@ impl<'a> Deposit<'a> {
     fn store(&self, closed: Closed) -> Result<()> {
         let size = closed.bytes.len() as u64;
         self.put_pack(&closed.pack.object(), closed.bytes)?;
+        self.present.add(&closed.pack);
         tracing::debug!(pack = %closed.pack.name, size, kind = ?closed.kind, "pack stored");
         self.watch.advance(0, size);
         let due = {

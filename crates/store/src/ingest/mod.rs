@@ -14,6 +14,7 @@
 mod deposit;
 mod dispatch;
 mod jobs;
+mod present;
 mod transfer;
 mod window;
 
@@ -30,6 +31,7 @@ use uuid::Uuid;
 use crate::codec::Encoder;
 use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
+use crate::gc;
 use crate::id::{Kind, Root};
 use crate::index::Attempt;
 use crate::map::{Tree, Update};
@@ -38,11 +40,13 @@ use crate::object::Put;
 use crate::point::{PointKey, PointRecord};
 use crate::seal::{self, Record};
 use crate::source::{Source, Watch};
+use crate::standing::{Standing, voided};
 use crate::vault::Store;
 
 use deposit::Deposit;
 use dispatch::Dispatcher;
 use jobs::{Job, Jobs};
+use present::Present;
 use window::Cutter;
 
 /// What is to be made.
@@ -73,6 +77,7 @@ pub struct Ingest {
     parent: Option<PointRecord>,
     writer: Uuid,
     attempt: Attempt,
+    present: Present,
     done: Option<Tree>,
 }
 
@@ -114,12 +119,15 @@ pub struct Committed {
 
 impl Store {
     /// Begins an attempt: announces the writer, durably, and then looks for the parent. A parent
-    /// that is gone is no error; the attempt then has none (see [`Ingest::parent`]).
+    /// that is gone is no error; the attempt then has none (see [`Ingest::parent`]). Fails with
+    /// [`ErrorKind::Voided`] where the point was removed or its attempts were given up.
     pub fn begin(&self, plan: Plan) -> Result<Begun> {
         let inner = self.inner();
         inner.probe()?;
-        if let Some(record) = self.point(&plan.point)? {
-            return Ok(Begun::Exists(record));
+        match self.standing(&plan.point)? {
+            Standing::Point(record) => return Ok(Begun::Exists(*record)),
+            Standing::GivenUp => return Err(voided(&plan.point)),
+            Standing::Free => {}
         }
         // A parent that cannot be read is as good as gone: everything is read again.
         let look = |key: &PointKey| match self.point(key) {
@@ -133,15 +141,26 @@ impl Store {
         // Maps of another window have nothing in common with the ones that are made now.
         parent = parent.filter(|parent| parent.map.window == inner.config.window);
         let writer = self.announce(plan.point, parent.clone())?.id;
+        // Only now: whoever condemns packs after this sees the announcement and waits.
+        let present = Present::new(inner.objects.clone(), self.condemned()?);
         if let Some(record) = &parent
             && self.point(&record.key)?.is_none()
         {
             parent = None;
         }
+        let standing = self.standing(&plan.point)?;
+        if !matches!(standing, Standing::Free) {
+            self.renounce(writer)?;
+        }
+        match standing {
+            Standing::Point(record) => return Ok(Begun::Exists(*record)),
+            Standing::GivenUp => return Err(voided(&plan.point)),
+            Standing::Free => {}
+        }
         inner.index.refresh()?;
         let attempt = inner.index.attempt(&plan.point)?;
         let store = self.clone();
-        Ok(Begun::New(Ingest { store, plan, parent, writer, attempt, done: None }))
+        Ok(Begun::New(Ingest { store, plan, parent, writer, attempt, present, done: None }))
     }
 }
 
@@ -179,13 +198,15 @@ impl Ingest {
         let jobs = Jobs::new(source, new, old, delta);
         watch.expect(jobs.work());
         let (packs, waiting) = sync_channel(margins::PACKS_WAITING);
-        let deposit = Deposit::new(&self.store, &self.attempt, self.plan.point, packs, watch);
+        let deposit = Deposit::new(self, packs, watch);
         let tree = process(&deposit, waiting, jobs, source, watch, old)?;
+        let ingested = deposit.tally().ingested(tree.root(&self.store.inner().loader.hasher));
         self.done = Some(tree);
-        Ok(deposit.tally().ingested(tree.root(&self.store.inner().loader.hasher)))
+        Ok(ingested)
     }
 
     /// Creates the point's record: the commit. A reply that was lost is settled by reading back.
+    /// Fails with [`ErrorKind::Voided`] where the attempt was given up meanwhile.
     pub fn commit(self, facts: BTreeMap<String, String>, time: Timestamp) -> Result<Committed> {
         let inner = self.store.inner();
         let Some(map) = self.done else {
@@ -198,12 +219,12 @@ impl Ingest {
             time,
             parent: self.parent.as_ref().map(|parent| parent.key),
             facts,
-            nonce: inner.env.uuid(),
+            nonce: self.writer,
             map,
         };
         let name = record.key.object();
         let sealed = seal::seal(&inner.ring, &inner.env, Record::Point, &name, &record.encode()?)?;
-        if sealed.len() as u64 > margins::RECORD {
+        if sealed.len() as u64 > margins::POINT_RECORD {
             return Err(Error::new(ErrorKind::Invalid, "the facts of a point are too long"));
         }
         #[cfg(feature = "failpoints")]
@@ -214,14 +235,17 @@ impl Ingest {
         )));
         let committed = match inner.objects.create(&name, sealed.into())? {
             Put::Ours => Committed { record, won: true },
-            Put::Theirs => {
-                let theirs = self.store.point(&record.key)?.ok_or_else(|| {
-                    Error::new(ErrorKind::Transient, "a point was made and removed meanwhile")
-                })?;
-                Committed { won: theirs.nonce == record.nonce, record: theirs }
-            }
+            Put::Theirs => match self.store.standing(&record.key)? {
+                Standing::Point(theirs) => {
+                    Committed { won: theirs.nonce == record.nonce, record: *theirs }
+                }
+                Standing::GivenUp | Standing::Free => {
+                    self.retire(false);
+                    return Err(voided(&record.key));
+                }
+            },
         };
-        self.retire();
+        self.retire(committed.won);
         Ok(committed)
     }
 
@@ -230,9 +254,15 @@ impl Ingest {
         self.store.renounce(self.writer)
     }
 
-    /// The announcement has done its work; one that stays is only something to clean up.
-    fn retire(&self) {
-        if let Err(e) = self.store.renounce(self.writer) {
+    /// The announcement has done its work; one that stays is only something to clean up. Whoever
+    /// won keeps it while packs are condemned: a collector that lists points and then writers
+    /// could otherwise miss both the point and the announcement that holds its parent.
+    fn retire(&self, won: bool) {
+        let retired = match self.store.inner().objects.list(gc::CONDEMNED) {
+            Ok(condemned) if won && !condemned.is_empty() => return,
+            listed => listed.and_then(|_| self.store.renounce(self.writer)),
+        };
+        if let Err(e) = retired {
             tracing::warn!(writer = %self.writer, error = %e, "an announcement stays behind");
         }
     }

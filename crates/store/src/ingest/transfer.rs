@@ -54,12 +54,13 @@ impl Ingest {
         )?;
         watch.expect(map.size);
         let (packs, waiting) = sync_channel(margins::PACKS_WAITING);
-        let deposit = Deposit::new(&self.store, &self.attempt, self.plan.point, packs, watch);
+        let deposit = Deposit::new(self, packs, watch);
         let (stop, failed) = (AtomicBool::new(false), Mutex::new(None));
         let transfer = Transfer { deposit: &deposit, from: source, watch, stop, failed };
         keep(&deposit, waiting, || transfer.run(compare, &map))?;
+        let ingested = deposit.tally().ingested(map.root(&inner.loader.hasher));
         self.done = Some(map);
-        Ok(deposit.tally().ingested(map.root(&inner.loader.hasher)))
+        Ok(ingested)
     }
 }
 

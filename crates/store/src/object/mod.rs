@@ -133,6 +133,15 @@ impl Objects {
         meta.map(|m| m.size).map_err(|e| Error::object(format!("object {name} cannot be found"), e))
     }
 
+    /// Whether an object is there.
+    pub(crate) fn exists(&self, name: &str) -> Result<bool> {
+        match self.retry(name, || self.size(name)) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     /// The last parts of the names of all objects in a folder, sorted.
     pub(crate) fn list(&self, folder: &str) -> Result<Vec<String>> {
         let prefix = Path::from(folder);

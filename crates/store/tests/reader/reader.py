@@ -29,7 +29,7 @@ TAG = 16
 PAGE = 4096
 FILTER_BITS = 32_640
 KEY_FILE, PASSPHRASE, RECOVERY_KEY = 1, 2, 3
-POINT = 1
+POINT, VOID = 1, 4
 BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -288,7 +288,10 @@ class Store:
     def points(self):
         """Every point, checked as the format demands."""
         found = []
+        removed = {path.name for path in self.objects("removed")}
         for path in self.objects("points"):
+            if path.name in removed or unpack_from("<H", path.read_bytes(), 10) == (VOID,):
+                continue
             point = self.record(f"points/{path.name}", POINT)
             shape, root = point["map"], bytes.fromhex(point["root"])
             need(point["key"] == path.name, "the point's key")
