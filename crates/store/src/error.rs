@@ -108,6 +108,20 @@ impl Error {
     }
 }
 
+/// An error with everything behind it, for a log.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let links = std::iter::successors(Some(error), |link| (*link).source());
+    links.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Whether the medium under a local folder cannot read a place: it will not get better by trying.
+pub(crate) fn is_of_medium(error: &(dyn StdError + 'static)) -> bool {
+    let io = rustix::io::Errno::IO.raw_os_error();
+    std::iter::successors(Some(error), |link| (*link).source())
+        .filter_map(|link| link.downcast_ref::<std::io::Error>())
+        .any(|link| link.raw_os_error() == Some(io))
+}
+
 /// Looks for a full disk or a poisoned handle anywhere in a chain of sources.
 fn of_chain(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     let mut link = Some(error);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::chunk::{Block, Rule};
-use crate::codec::Encoding;
+use crate::codec::{Encoder, Encoding};
 use crate::config::{self, StoreConfig};
 use crate::env::{Chance, Clock, Env};
 use crate::id::{Hasher, Id, Kind, hex};
@@ -137,15 +137,15 @@ fn packs_and_frames() {
         raw: 65536,
         id: Id([9; 32]),
     };
-    let mut out = Vec::new();
-    frame.encode(&mut out);
+    let out = frame.encode();
     let expected =
         format!("{}0101000007000000e803000000000100{}03aed007", text(b"TFRM"), text(&[9; 32]));
     assert_eq!(text(&out), expected);
     assert_eq!(FrameHead::decode(&out).unwrap(), frame);
     let mut writer = Writer::new(&ring(), &env(), Kind::Chunk, vec![1; 9]).unwrap();
-    writer.add(Id([9; 32]), 5, (Encoding::Raw, b"bytes")).unwrap();
-    writer.add(Id([8; 32]), 4, (Encoding::Raw, b"more")).unwrap();
+    let mut encoder = Encoder::new(1, true).unwrap();
+    writer.encode(Id([9; 32]), b"bytes", &mut encoder).unwrap();
+    writer.encode(Id([8; 32]), b"more", &mut encoder).unwrap();
     let closed = writer.close().unwrap();
     assert_eq!(digest(&closed.bytes), "221:a7da49cd3ecf635e5dd382c7fc52b3a9");
     assert_eq!(closed.frames[1].1.offset as usize, 68 + 56 + 5 + 16);

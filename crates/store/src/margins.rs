@@ -3,6 +3,8 @@
 //! The format's own parameters are fields of [`crate::StoreConfig`]. A number here may change
 //! from one version to the next without any store noticing.
 
+use std::time::Duration;
+
 /// Bytes of one page of an index run.
 pub(crate) const PAGE: usize = 4096;
 
@@ -58,8 +60,15 @@ pub(crate) const FETCH: u64 = 4 << 20;
 /// Unneeded bytes inside a pack that are fetched rather than skipped.
 pub(crate) const FETCH_GAP: u64 = 64 << 10;
 
-/// Tries of an operation on an object before its transient error is handed on.
-pub(crate) const TRIES: usize = 3;
+/// Tries of an operation on an object before its transient error is handed on. With the pauses
+/// between them an outage of 20 seconds or more is sat out.
+pub(crate) const TRIES: u32 = 6;
+
+/// Longest pause before the second try; each later one is four times as long.
+pub(crate) const PAUSE: Duration = Duration::from_millis(250);
+
+/// Longest pause between two tries.
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// Largest small object (record, key slots, configuration) that is read.
 pub(crate) const RECORD: u64 = 4 << 20;
@@ -107,6 +116,15 @@ pub(crate) const PACK_KEYS: usize = 1024;
 /// Windows whose allocation is asked for in one call.
 pub(crate) const ALLOCATION_WINDOWS: u64 = 64;
 
+/// Places of one chunk that are tried when packs are found gone.
+pub(crate) const PLACES: usize = 16;
+
+/// Packs that a handle remembers to be gone.
+pub(crate) const GONE_PACKS: usize = 1 << 14;
+
+/// Packs in one record of condemned packs.
+pub(crate) const CONDEMNED_PACKS: usize = 1 << 14;
+
 /// Threads that fetch, decode and encode during a copy.
 pub(crate) const COPY_WORKERS: usize = 3;
 
@@ -121,12 +139,3 @@ pub(crate) const COPY_KEYS: u32 = 64;
 
 /// Changed ranges that are handed to an ingest of a point of another domain; more are joined.
 pub(crate) const COPY_RANGES: usize = 1 << 16;
-
-/// Places of one chunk that are tried when packs are found gone.
-pub(crate) const PLACES: usize = 16;
-
-/// Packs that a handle remembers to be gone.
-pub(crate) const GONE_PACKS: usize = 1 << 14;
-
-/// Packs in one record of condemned packs.
-pub(crate) const CONDEMNED_PACKS: usize = 1 << 14;

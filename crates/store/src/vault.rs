@@ -76,8 +76,8 @@ impl Store {
         env: Env,
     ) -> Result<(Self, RecoveryKey)> {
         config.check()?;
-        let objects = Objects::new(objects, rt);
-        objects.probe(&env)?;
+        let objects = Objects::new(objects, rt, env.clone());
+        objects.probe()?;
         let id = env.uuid();
         let recovery = RecoveryKey::random(&env);
         let secrets = [(secret, "first"), (&Secret::Recovery(recovery.clone()), "recovery")];
@@ -103,7 +103,7 @@ impl Store {
         secret: &Secret,
         env: Env,
     ) -> Result<Self> {
-        let objects = Objects::new(objects, rt);
+        let objects = Objects::new(objects, rt, env.clone());
         let found = objects.get(CONFIG, margins::RECORD).map_err(|e| match e.kind() {
             ErrorKind::NotFound => Error::new(ErrorKind::NotFound, "there is no store").because(e),
             _ => e,
@@ -201,7 +201,7 @@ impl Inner {
         }
         let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
         if !*probed {
-            self.objects.probe(&self.env)?;
+            self.objects.probe()?;
             *probed = true;
         }
         Ok(())

@@ -29,7 +29,8 @@ pub(super) struct Deposit<'a> {
     present: &'a Present,
     point: PointKey,
     watch: &'a dyn Watch,
-    chunks: Mutex<Option<Writer>>,
+    /// Packs of chunks that nobody fills just now.
+    chunks: Mutex<Vec<Writer>>,
     nodes: Mutex<Option<Writer>>,
     /// Ids that this attempt stores and that no published run names yet.
     pending: Mutex<HashSet<Id>>,
@@ -40,6 +41,13 @@ pub(super) struct Deposit<'a> {
     failed: Mutex<Option<Error>>,
     stop: AtomicBool,
     tally: Tally,
+}
+
+/// What one thread stores with: its codec and the pack that it fills. Threads do not wait for
+/// each other, and chunks that are neighbours on the disk are neighbours in a pack.
+pub(super) struct Hand {
+    encoder: Encoder,
+    pack: Option<Writer>,
 }
 
 /// Frames whose packs are durable and that no published run names yet.
@@ -91,7 +99,7 @@ impl<'a> Deposit<'a> {
             present: &ingest.present,
             point: ingest.plan.point,
             watch,
-            chunks: Mutex::new(None),
+            chunks: Mutex::new(Vec::new()),
             nodes: Mutex::new(None),
             pending: Mutex::new(HashSet::new()),
             packs: Mutex::new(Some(packs)),
@@ -120,8 +128,14 @@ impl<'a> Deposit<'a> {
         self.inner.config.chunk_max
     }
 
-    pub(super) fn encoder(&self) -> Result<Encoder> {
-        Encoder::new(self.inner.config.level, self.inner.config.check_codec)
+    pub(super) fn hand(&self) -> Result<Hand> {
+        let encoder = Encoder::new(self.inner.config.level, self.inner.config.check_codec)?;
+        Ok(Hand { encoder, pack: None })
+    }
+
+    /// Lays down the pack that is being filled, for whoever needs one next.
+    pub(super) fn rest(&self, hand: &mut Hand) {
+        lock(&self.chunks).extend(hand.pack.take());
     }
 
     /// Whether an uploader failed, so that further work is for nothing.
@@ -150,40 +164,22 @@ impl<'a> Deposit<'a> {
     }
 
     /// Stores `raw` unless the store has it already, and returns its id.
-    pub(super) fn put(&self, kind: Kind, raw: &[u8], encoder: &mut Encoder) -> Result<Id> {
+    pub(super) fn put(&self, kind: Kind, raw: &[u8], hand: &mut Hand) -> Result<Id> {
         let id = self.inner.loader.hasher.id(kind, raw);
-        let len = raw.len() as u64;
-        if self.knows(&id, len)? {
+        if !self.is_new(&id, raw.len() as u64)? {
             return Ok(id);
         }
-        if !lock(&self.pending).insert(id) {
-            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
-            return Ok(id);
-        }
-        let encoded = encoder.encode(raw)?;
-        let slot = match kind {
-            Kind::Chunk => &self.chunks,
-            Kind::Node => &self.nodes,
-        };
-        let mut writer = lock(slot);
-        if writer.is_none() {
-            let buffer = lock(&self.buffers).pop().unwrap_or_default();
-            *writer = Some(Writer::new(&self.inner.ring, &self.inner.env, kind, buffer)?);
-        }
-        let full = match writer.as_mut() {
-            None => false,
-            Some(writer) => {
-                let stored = writer.add(id, raw.len(), encoded)?;
-                self.tally.new.fetch_add(len, Ordering::Relaxed);
-                self.tally.stored.fetch_add(u64::from(stored), Ordering::Relaxed);
-                writer.len() >= self.inner.config.pack_bytes as usize
+        match kind {
+            Kind::Chunk => {
+                let pack = hand.pack.take().or_else(|| lock(&self.chunks).pop());
+                hand.pack = self.add(pack, (kind, id), raw, &mut hand.encoder)?;
             }
-        };
-        // The lock is held while an uploader is waited for: others wait too, instead of filling
-        // more packs than may be in memory.
-        match if full { writer.take() } else { None } {
-            Some(pack) => self.send(pack)?,
-            None => drop(writer),
+            Kind::Node => {
+                // The lock is held while an uploader is waited for: others wait too, instead of
+                // filling more packs than may be in memory.
+                let mut nodes = lock(&self.nodes);
+                *nodes = self.add(nodes.take(), (kind, id), raw, &mut hand.encoder)?;
+            }
         }
         Ok(id)
     }
@@ -204,6 +200,42 @@ impl<'a> Deposit<'a> {
         Ok(false)
     }
 
+    /// Whether `id` has to be stored, by whoever asks. Counts its bytes if not.
+    fn is_new(&self, id: &Id, len: u64) -> Result<bool> {
+        if self.knows(id, len)? {
+            return Ok(false);
+        }
+        if !lock(&self.pending).insert(*id) {
+            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Adds a frame to a pack, a new one if there is none; gives the pack back unless it is full.
+    fn add(
+        &self,
+        pack: Option<Writer>,
+        (kind, id): (Kind, Id),
+        raw: &[u8],
+        encoder: &mut Encoder,
+    ) -> Result<Option<Writer>> {
+        let mut pack = match pack {
+            Some(pack) => pack,
+            None => {
+                let buffer = lock(&self.buffers).pop().unwrap_or_default();
+                Writer::new(&self.inner.ring, &self.inner.env, kind, buffer)?
+            }
+        };
+        let stored = pack.encode(id, raw, encoder)?;
+        self.tally.new.fetch_add(raw.len() as u64, Ordering::Relaxed);
+        self.tally.stored.fetch_add(u64::from(stored), Ordering::Relaxed);
+        if pack.len() < self.inner.config.pack_bytes as usize {
+            return Ok(Some(pack));
+        }
+        self.send(pack).map(|()| None)
+    }
+
     /// Hands a pack to the uploaders; waits while too many are waiting.
     fn send(&self, writer: Writer) -> Result<()> {
         if writer.is_empty() {
@@ -217,10 +249,10 @@ impl<'a> Deposit<'a> {
     /// Sends what is left and lets the uploaders end.
     pub(super) fn close(&self) -> Result<()> {
         let mut sent = Ok(());
-        for slot in [&self.chunks, &self.nodes] {
-            let writer = lock(slot).take();
-            if let Some(writer) = writer.filter(|_| sent.is_ok() && !self.stopped()) {
-                sent = self.send(writer);
+        let chunks = std::mem::take(&mut *lock(&self.chunks));
+        for pack in chunks.into_iter().chain(lock(&self.nodes).take()) {
+            if sent.is_ok() && !self.stopped() {
+                sent = self.send(pack);
             }
         }
         lock(&self.packs).take();

@@ -28,7 +28,6 @@ use std::thread;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::codec::Encoder;
 use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gc;
@@ -43,7 +42,7 @@ use crate::source::{Source, Watch};
 use crate::standing::{Standing, voided};
 use crate::vault::Store;
 
-use deposit::Deposit;
+use deposit::{Deposit, Hand};
 use dispatch::Dispatcher;
 use jobs::{Job, Jobs};
 use present::Present;
@@ -328,9 +327,9 @@ fn build(
     old: Tree,
 ) -> Result<Tree> {
     let size = jobs.size();
-    let mut encoder = deposit.encoder()?;
+    let mut hand = deposit.hand()?;
     let mut leaves = Dispatcher::new(jobs, send, finished, watch);
-    let mut put = |node: &[u8]| deposit.put(Kind::Node, node, &mut encoder);
+    let mut put = |node: &[u8]| deposit.put(Kind::Node, node, &mut hand);
     let loader = deposit.loader();
     let update = Update { loader, old, leaves: &mut leaves, put: &mut put };
     let tree = update.run(size)?;
@@ -347,7 +346,7 @@ fn work(
     watch: &dyn Watch,
     old: Tree,
 ) {
-    let mut tools: Option<(Cutter<'_>, Encoder)> = None;
+    let mut tools: Option<(Cutter<'_>, Hand)> = None;
     loop {
         let next = queue.lock().map(|queue| queue.recv());
         let Ok(Ok(job)) = next else { return };
@@ -356,11 +355,13 @@ fn work(
             if deposit.stopped() || watch.cancelled() {
                 return Err(Error::new(ErrorKind::Cancelled, "the backup was cancelled"));
             }
-            let (cutter, encoder) = match &mut tools {
+            let (cutter, hand) = match &mut tools {
                 Some(tools) => tools,
-                none => none.insert((Cutter::new(deposit, source, watch), deposit.encoder()?)),
+                none => none.insert((Cutter::new(deposit, source, watch), deposit.hand()?)),
             };
-            cutter.cut(&job, &old, encoder)
+            let leaf = cutter.cut(&job, &old, hand);
+            deposit.rest(hand);
+            leaf
         };
         // A source that panics must not leave the builder waiting for its window.
         let leaf = catch_unwind(AssertUnwindSafe(run))

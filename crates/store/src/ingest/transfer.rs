@@ -13,9 +13,8 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::deposit::Deposit;
+use super::deposit::{Deposit, Hand};
 use super::{Ingest, Ingested, keep};
-use crate::codec::Encoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::field::part;
 use crate::id::{Id, Kind};
@@ -66,17 +65,17 @@ impl Ingest {
 
 impl Transfer<'_> {
     fn run(&self, mut compare: Compare<'_>, map: &Tree) -> Result<()> {
-        let mut encoder = self.deposit.encoder()?;
+        let mut hand = self.deposit.hand()?;
         let (mut batch, mut done) = (Vec::new(), 0);
         while let Some(difference) = compare.next()? {
             self.go_on()?;
             match difference {
-                Difference::Inner(id) => self.node(&id, &mut encoder)?,
+                Difference::Inner(id) => self.node(&id, &mut hand)?,
                 Difference::Leaf { new: None, .. } => {}
                 Difference::Leaf { window, new: Some(id), .. } => {
                     let end = map.start(window) + u64::from(map.len(window));
                     let missing = self.leaf(&id, map.len(window), &mut batch)?;
-                    self.node(&id, &mut encoder)?;
+                    self.node(&id, &mut hand)?;
                     self.watch.advance((end - done).saturating_sub(missing), 0);
                     done = end;
                 }
@@ -98,9 +97,9 @@ impl Transfer<'_> {
     }
 
     /// Stores a node as it is.
-    fn node(&self, id: &Id, encoder: &mut Encoder) -> Result<()> {
+    fn node(&self, id: &Id, hand: &mut Hand) -> Result<()> {
         let raw = self.from.node(id)?.encode();
-        match self.deposit.put(Kind::Node, &raw, encoder)? == *id {
+        match self.deposit.put(Kind::Node, &raw, hand)? == *id {
             true => Ok(()),
             false => Err(Error::corrupt(format!("map node {id} is not in its plain form"))),
         }
@@ -155,7 +154,7 @@ impl Transfer<'_> {
         let (Some((first, ..)), Some((last, ..))) = (chunks.first(), chunks.last()) else {
             return Ok(());
         };
-        let mut encoder = self.deposit.encoder()?;
+        let mut hand = self.deposit.hand()?;
         let start = u64::from(first.offset);
         let end = u64::from(last.offset) + u64::from(last.len);
         let bytes = match self.from.fetch(&first.pack, start..end) {
@@ -167,7 +166,7 @@ impl Transfer<'_> {
         for same in chunks.chunk_by(|(a, ..), (b, ..)| a.offset == b.offset) {
             self.go_on()?;
             let Some((at, id, len)) = same.first() else { continue };
-            let mut keep = |raw: &[u8]| self.chunk(id, *len, raw, &mut encoder);
+            let mut keep = |raw: &[u8]| self.chunk(id, *len, raw, &mut hand);
             match &bytes {
                 None => keep(&self.from.chunk(id)?)?,
                 Some(bytes) => {
@@ -179,12 +178,13 @@ impl Transfer<'_> {
             }
             self.watch.advance(same.iter().map(|(.., len)| u64::from(*len)).sum(), 0);
         }
+        self.deposit.rest(&mut hand);
         Ok(())
     }
 
-    fn chunk(&self, id: &Id, len: u32, raw: &[u8], encoder: &mut Encoder) -> Result<()> {
+    fn chunk(&self, id: &Id, len: u32, raw: &[u8], hand: &mut Hand) -> Result<()> {
         self.deposit.tally().read.fetch_add(raw.len() as u64, Ordering::Relaxed);
-        if raw.len() != len as usize || self.deposit.put(Kind::Chunk, raw, encoder)? != *id {
+        if raw.len() != len as usize || self.deposit.put(Kind::Chunk, raw, hand)? != *id {
             return Err(Error::corrupt(format!("{id} is not what its map says")));
         }
         Ok(())

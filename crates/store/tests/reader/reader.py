@@ -86,11 +86,17 @@ class Keys:
         self.store = store
         self.id_key, self.cut_seed = bundle[16:48], bundle[48:64]
         (count,) = unpack_from("<I", bundle, 64)
-        need(len(bundle) == 68 + 36 * count, "the bundle's length")
         self.epochs = {}
-        for place in range(68, len(bundle), 36):
-            (number,) = unpack_from("<I", bundle, place)
-            self.epochs[number] = bundle[place + 4 : place + 36]
+        place = 68 + 36 * count
+        for at in range(68, place, 36):
+            (number,) = unpack_from("<I", bundle, at)
+            self.epochs[number] = bundle[at + 4 : at + 36]
+        (count,) = unpack_from("<I", bundle, place)
+        place += 4
+        for _ in range(count):
+            (length,) = unpack_from("<H", bundle, place + 24)
+            place += 26 + length
+        need(len(bundle) == place, "the bundle's length")
         self.first = self.epochs[min(self.epochs)]
         self.chunk = keyed(self.id_key, b"tresor 0 chunk")
         self.node = keyed(self.id_key, b"tresor 0 node")
@@ -102,20 +108,26 @@ class Keys:
 
 
 def unlock(folder, kind, secret):
-    """The keys, from the newest slot object that the secret opens."""
-    names = sorted((folder / "keys").iterdir(), key=lambda path: path.name.split("-")[1])
-    for path in reversed(names):
+    """The keys, from the newest generation of which a copy is whole."""
+    found = None
+    copies = [path.name.split("-") for path in (folder / "keys").iterdir()]
+    need(not any(copy[1] == "erased" for copy in copies), "the store was erased")
+    for store, generation, copy in sorted(copies, key=lambda copy: copy[1], reverse=True):
+        if found is not None and found != generation:
+            break
+        path = folder / "keys" / f"{store}-{generation}-{copy}"
         try:
-            keys = unlock_object(path, kind, secret)
+            keys = unlock_object(path, int(generation, 16), kind, secret)
         except Damage as damage:
             print(f"{path.name}: {damage}", file=sys.stderr)
             continue
         if keys is not None:
             return keys
+        found = generation
     raise Damage("the secret opens no slot")
 
 
-def unlock_object(path, kind, secret):
+def unlock_object(path, generation, kind, secret):
     data = path.read_bytes()
     need(data[:8] == b"TRSRKEYS", "not a slot object")
     version, count = unpack_from("<HH", data, 8)
@@ -124,13 +136,14 @@ def unlock_object(path, kind, secret):
     need(zlib.crc32(data[:-4]) == code, "the slot object's crc32")
     store = data[12:28]
     need(path.name.split("-")[0] == store.hex(), "the slot object's name")
-    place = 28
+    need(unpack_from("<I", data, 28) == (generation,), "the slot object's generation")
+    place, store_key = 96, None
     for _ in range(count):
         head = data[place : place + 60]
         kib, passes, length = unpack_from("<III", data, place + 52)
         wrapped = data[place + 64 : place + 64 + length]
         place += 64 + length
-        if head[0] != kind:
+        if head[0] != kind or store_key is not None:
             continue
         salt = head[20:52]
         stretched = secret
@@ -138,11 +151,15 @@ def unlock_object(path, kind, secret):
             stretched = hash_secret_raw(secret, salt, passes, kib, 1, 32, Type.ID, 0x13)
         key = hkdf(salt, stretched, b"tresor 0 slot" + store + bytes([kind]))
         try:
-            return Keys(store, opened(key, 0, wrapped, store + head))
+            store_key = opened(key, 0, wrapped, store + head)
         except Damage:
             continue
-    need(place == len(data) - 4, "the slot object's length")
-    return None
+    (length,) = unpack_from("<I", data, place)
+    need(place + 4 + length == len(data) - 4, "the slot object's length")
+    if store_key is None:
+        return None
+    key = hkdf(data[64:96], store_key, b"tresor 0 bundle" + store)
+    return Keys(store, opened(key, 0, data[place + 4 : -4], data[:place]))
 
 
 class Pack:
