@@ -144,5 +144,8 @@ pub(crate) const COPY_BATCH: usize = 1 << 14;
 /// Ancestors of a point that are asked for when a copy looks for what the target has of it.
 pub(crate) const COPY_ANCESTORS: usize = 1 << 10;
 
+/// Keys that a copy may have: one more for each attempt at it that collection gave up.
+pub(crate) const COPY_KEYS: u32 = 64;
+
 /// Changed ranges that are handed to an ingest of a point of another domain; more are joined.
 pub(crate) const COPY_RANGES: usize = 1 << 16;
