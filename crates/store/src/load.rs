@@ -105,18 +105,46 @@ impl Loader {
         Ok(out)
     }
 
-    fn read<T>(&self, kind: Kind, id: &Id, then: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
+    /// Reads `id` from the first of its places that is whole.
+    pub(crate) fn read<T>(
+        &self,
+        kind: Kind,
+        id: &Id,
+        then: impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
         let at = self.locate(id)?;
-        let (at, mut frame) = match self.frame(&at) {
+        let failed = match self.read_at(&at, kind, id, &then) {
             // Moved to another pack since the index was read: look again, once.
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 self.index.refresh()?;
                 let at = self.locate(id)?;
-                (at, self.frame(&at).map_err(|e| lost(id).because(e))?)
+                match self.read_at(&at, kind, id, &then) {
+                    Err(e) if e.kind() == ErrorKind::NotFound => lost(id).because(e),
+                    Err(e) if e.kind() == ErrorKind::Corrupt => e,
+                    other => return other,
+                }
             }
-            other => (at, other?),
+            Err(e) if e.kind() == ErrorKind::Corrupt => e,
+            other => return other,
         };
-        self.open(&at, (kind, *id), &mut frame, then)
+        for other in self.index.locations(id)?.iter().filter(|other| **other != at) {
+            match self.read_at(other, kind, id, &then) {
+                Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {}
+                done => return done,
+            }
+        }
+        Err(failed)
+    }
+
+    fn read_at<T>(
+        &self,
+        at: &Location,
+        kind: Kind,
+        id: &Id,
+        then: &impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
+        let mut frame = self.frame(at)?;
+        self.open(at, (kind, *id), &mut frame, then)
     }
 
     fn frame(&self, at: &Location) -> Result<Vec<u8>> {

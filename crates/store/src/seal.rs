@@ -1,4 +1,4 @@
-//! Small encrypted records: points, writers, pins.
+//! Small encrypted records: points, writers, pins, the quarantine.
 //!
 //! ```text
 //! 0   magic "TRSRRECD"        8
@@ -31,6 +31,8 @@ pub(crate) enum Record {
     Writer,
     /// A pin.
     Pin,
+    /// Places that are damaged.
+    Quarantine,
 }
 
 impl Record {
@@ -39,6 +41,7 @@ impl Record {
             Self::Point => 1,
             Self::Writer => 2,
             Self::Pin => 3,
+            Self::Quarantine => 9,
         }
     }
 }

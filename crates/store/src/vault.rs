@@ -1,5 +1,6 @@
 //! The opened store.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) rule: Rule,
     pub(crate) index: Arc<Index>,
     pub(crate) loader: Loader,
+    /// Names of the quarantine records that the index knows of.
+    pub(crate) quarantine: Mutex<BTreeSet<String>>,
     probed: Mutex<bool>,
 }
 
@@ -134,8 +137,10 @@ impl Store {
         let index = Arc::new(index);
         let loader = Loader::new(objects.clone(), Arc::clone(&ring), Arc::clone(&index));
         let rule = Rule::new(&config, &ring.domain.seed);
-        let (id, probed) = (ring.store, Mutex::new(false));
-        let inner = Inner { id, config, env, objects, ring, rule, index, loader, probed };
+        let (id, probed, quarantine) = (ring.store, Mutex::new(false), Mutex::default());
+        let inner =
+            Inner { id, config, env, objects, ring, rule, index, loader, quarantine, probed };
+        inner.learn_quarantine()?;
         Ok(Self(Arc::new(inner)))
     }
 
@@ -217,6 +222,16 @@ impl Store {
 }
 
 impl Inner {
+    /// Reads the configuration object and fails unless it is authentic and the one in use.
+    pub(crate) fn check_config(&self) -> Result<()> {
+        let decoded = config::decode(&self.objects.get(CONFIG, margins::RECORD)?)?;
+        let authentic = self.ring.code(CONFIG_CODE, &decoded.covered)? == decoded.code;
+        if !authentic || decoded.store != self.id || decoded.config != self.config {
+            return Err(Error::corrupt("the configuration object is not authentic"));
+        }
+        Ok(())
+    }
+
     /// Before the first write through a handle: is the target fit for it?
     pub(crate) fn probe(&self) -> Result<()> {
         let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,6 +11,7 @@
 
 mod attempt;
 mod build;
+mod inspect;
 mod merge;
 mod page;
 mod run;
@@ -38,6 +39,7 @@ use crate::margins;
 use crate::object::Objects;
 use crate::pack::Location;
 use crate::point::PointKey;
+use crate::quarantine::Shunned;
 
 pub(crate) use attempt::Attempt;
 pub(crate) use page::Pages;
@@ -64,6 +66,8 @@ struct State {
     known: BTreeSet<Uuid>,
     /// Runs of the store that are damaged: as good as absent, and not fetched again.
     bad: BTreeMap<Uuid, Damaged>,
+    /// Places that count as absent.
+    shunned: Shunned,
 }
 
 impl Index {
@@ -83,27 +87,53 @@ impl Index {
         Ok(index)
     }
 
-    /// Where `id` is, as far as this handle knows.
+    /// Where `id` is, as far as this handle knows; a place in quarantine is none.
     pub(crate) fn find(&self, id: &Id) -> Result<Option<Location>> {
-        match self.ask(id) {
+        self.find_where(id, &|_| true)
+    }
+
+    /// The same, for a place that `accept` takes.
+    pub(crate) fn find_where(
+        &self,
+        id: &Id,
+        accept: &dyn Fn(&Location) -> bool,
+    ) -> Result<Option<Location>> {
+        match self.ask(id, accept) {
             Err(e) if e.kind() == ErrorKind::Corrupt => {
                 tracing::warn!(error = %e, "the local copy of the index is made anew");
                 self.forget()?;
                 self.refresh()?;
-                self.ask(id)
+                self.ask(id, accept)
             }
             other => other,
         }
     }
 
-    fn ask(&self, id: &Id) -> Result<Option<Location>> {
+    fn ask(&self, id: &Id, accept: &dyn Fn(&Location) -> bool) -> Result<Option<Location>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         for run in state.segments.iter().rev() {
-            if let Some(location) = run.find(id, &self.pages, &mut |_| true)? {
+            let usable = &mut |at: &Location| !state.shunned.contains(at) && accept(at);
+            if let Some(location) = run.find(id, &self.pages, usable)? {
                 return Ok(Some(location));
             }
         }
         Ok(None)
+    }
+
+    /// Lets look-ups pass over these places, instead of those named before.
+    pub(crate) fn shun(&self, shunned: Shunned) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).shunned = shunned;
+    }
+
+    /// Whether anything is known to be damaged.
+    pub(crate) fn is_wounded(&self) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.shunned.any || !state.bad.is_empty()
+    }
+
+    /// Whether this place of `id` is passed over.
+    pub(crate) fn is_shunned(&self, at: &Location) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).shunned.contains(at)
     }
 
     /// All places where `id` is said to be, as far as this handle knows: usable or not.
@@ -131,9 +161,10 @@ impl Index {
     fn forget(&self) -> Result<()> {
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let gone = std::mem::take(&mut *state);
+        let gone = std::mem::take(&mut state.segments);
+        (state.known, state.bad) = Default::default();
         drop(state);
-        gone.segments.iter().try_for_each(|run| self.folder.forget(run))
+        gone.iter().try_for_each(|run| self.folder.forget(run))
     }
 
     /// Learns of the runs that others wrote since, and forgets those that are gone. Says whether
@@ -148,10 +179,13 @@ impl Index {
             if self.knows(run) {
                 continue;
             }
-            match self.fetch(name).and_then(|bytes| self.install(run, &bytes)) {
-                Ok(()) => found = true,
+            let fetched = match self.fetch(name) {
                 // Replaced by a merged run since it was listed.
-                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                other => other,
+            };
+            match fetched.and_then(|bytes| self.install(run, &bytes)) {
+                Ok(()) => found = true,
                 Err(e) if damage::is_damage(&e) => {
                     let damaged = Damaged::new(format!("{FOLDER}/{name}"), &e);
                     tracing::error!(object = damaged.object, why = damaged.why, "damaged run");
@@ -172,9 +206,7 @@ impl Index {
         if state.known.is_subset(listed) {
             return Ok(());
         }
-        let whole = |run: &Arc<Run>| {
-            !run.names().is_empty() && run.names().iter().all(|name| listed.contains(name))
-        };
+        let whole = |run: &Arc<Run>| run.names().iter().all(|name| listed.contains(name));
         let (stay, gone) = std::mem::take(&mut state.segments).into_iter().partition(whole);
         state.segments = stay;
         state.known = state.segments.iter().flat_map(|run| run.names()).copied().collect();
@@ -185,6 +217,23 @@ impl Index {
 
     /// Writes a run of `entries`, durable when this returns.
     pub(crate) fn publish(&self, point: &PointKey, entries: &[(Id, Location)]) -> Result<()> {
+        let (name, bytes) = self.encode(entries)?;
+        fail::fail_point!("store.index.put", |_| Err(Error::new(
+            ErrorKind::Transient,
+            "fail point store.index.put"
+        )));
+        let object = format!("{FOLDER}/{point}-{}", name.simple());
+        self.objects.create_unique(&object, bytes.clone())?;
+        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(e) = self.install(name, &bytes) {
+            // The run is durable in the store; the local copy is fetched when it is missed.
+            tracing::warn!(error = damage::chain(&e), "a run has no local copy");
+        }
+        Ok(())
+    }
+
+    /// A new run: its name and its bytes.
+    fn encode(&self, entries: &[(Id, Location)]) -> Result<(Uuid, Bytes)> {
         let mut sorted = entries.to_vec();
         sorted.sort_unstable_by_key(|(id, at)| (*id, at.pack.name, at.offset));
         let name = self.env.uuid();
@@ -197,19 +246,7 @@ impl Index {
         let mut builder = build::Builder::new(&self.ring, &self.env, count, &mut sink)?;
         sorted.iter().try_for_each(|(id, at)| builder.add(id, at))?;
         builder.finish(&BTreeSet::from([name]))?;
-        fail::fail_point!("store.index.put", |_| Err(Error::new(
-            ErrorKind::Transient,
-            "fail point store.index.put"
-        )));
-        let object = format!("{FOLDER}/{point}-{}", name.simple());
-        let bytes = Bytes::from(bytes);
-        self.objects.create_unique(&object, bytes.clone())?;
-        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(e) = self.install(name, &bytes) {
-            // The run is durable in the store; the local copy is fetched when it is missed.
-            tracing::warn!(error = damage::chain(&e), "a run has no local copy");
-        }
-        Ok(())
+        Ok((name, Bytes::from(bytes)))
     }
 
     /// What an earlier attempt to write `point` made findable.
@@ -218,13 +255,16 @@ impl Index {
         names.retain(|name| parse(name).is_some_and(|(owner, _)| owner == *point));
         let mut attempt = Attempt::default();
         for name in names {
-            let found = self
-                .fetch(&name)
-                .and_then(|bytes| self.folder.add(&self.ring, self.env.uuid(), "attempt", &bytes));
-            match found {
+            let bytes = match self.fetch(&name) {
+                // Replaced since it was listed.
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                other => other,
+            };
+            let name = self.env.uuid();
+            match bytes.and_then(|bytes| self.folder.add(&self.ring, name, "attempt", &bytes)) {
                 Ok(run) => attempt.push(run, self)?,
-                // Replaced since it was listed, or damaged: less is found again.
-                Err(e) if e.kind() == ErrorKind::NotFound || damage::is_damage(&e) => {
+                // Less is found again.
+                Err(e) if damage::is_damage(&e) => {
                     tracing::warn!(error = damage::chain(&e), "an earlier run is passed over");
                 }
                 Err(e) => return Err(e),
@@ -265,7 +305,7 @@ impl Index {
         };
         all.sort_by_key(|run| run.entries());
         all.truncate(all.len().saturating_sub(margins::SEGMENTS / 2));
-        all.retain(|run| run.entries() < margins::SEGMENT_ENTRIES);
+        all.retain(|run| run.entries() < margins::SEGMENT_ENTRIES && !run.names().is_empty());
         if all.len() < 2 {
             return Ok(());
         }

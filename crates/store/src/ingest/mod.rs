@@ -102,6 +102,14 @@ pub struct Ingested {
     pub bytes_found_again: u64,
 }
 
+/// The map that a new one is made from.
+#[derive(Clone, Copy)]
+struct Old<'a> {
+    map: Tree,
+    /// Tidy ranges that cannot be read from it; all windows that they touch are cut again.
+    wounds: &'a [Range<u64>],
+}
+
 /// What became of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
@@ -116,6 +124,11 @@ impl Store {
     /// that is gone is no error; the attempt then has none (see [`Ingest::parent`]).
     pub fn begin(&self, plan: Plan) -> Result<Begun> {
         let inner = self.inner();
+        if inner.index.supposes() {
+            let context = "this handle reads a store that was repaired in memory only: \
+                           repair it, or open it anew, before points are made";
+            return Err(Error::new(ErrorKind::Invalid, context));
+        }
         inner.probe()?;
         if let Some(record) = self.point(&plan.point)? {
             return Ok(Begun::Exists(record));
@@ -138,6 +151,7 @@ impl Store {
             parent = None;
         }
         inner.index.refresh()?;
+        inner.learn_quarantine()?;
         let attempt = inner.index.attempt(&plan.point)?;
         let store = self.clone();
         Ok(Begun::New(Ingest { store, plan, parent, writer, attempt, done: None }))
@@ -168,6 +182,9 @@ impl Ingest {
         if source.len() != self.plan.size {
             return Err(Error::new(ErrorKind::Invalid, "the source has another size than planned"));
         }
+        let wounds = self.wounds(changed, watch)?;
+        let all = changed.map(|changed| [changed, &wounds].concat());
+        let changed = all.as_deref();
         let window = self.store.config().window;
         let new = Tree::zero(self.plan.size, window);
         let old = match (&self.parent, changed) {
@@ -179,9 +196,27 @@ impl Ingest {
         watch.expect(jobs.work());
         let (packs, waiting) = sync_channel(margins::PACKS_WAITING);
         let deposit = Deposit::new(&self.store, &self.attempt, self.plan.point, packs, watch);
+        let old = Old { map: old, wounds: &wounds };
         let tree = process(&deposit, waiting, jobs, source, watch, old)?;
         self.done = Some(tree);
         Ok(deposit.tally().ingested(tree.root(&self.store.inner().loader.hasher)))
+    }
+
+    /// What cannot be read of the parent: it is read from the source again and stored anew, which
+    /// heals every point that shares it.
+    fn wounds(&self, changed: Option<&[Range<u64>]>, watch: &dyn Watch) -> Result<Vec<Range<u64>>> {
+        let inner = self.store.inner();
+        match &self.parent {
+            Some(parent) if changed.is_some() && inner.index.is_wounded() => {
+                let wounds = inner.wounds(&parent.map, watch)?;
+                if !wounds.is_empty() {
+                    let (point, count) = (parent.key, wounds.len());
+                    tracing::warn!(%point, count, "damaged ranges of the parent are read again");
+                }
+                Ok(wounds)
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Creates the point's record: the commit. A reply that was lost is settled by reading back.
@@ -244,7 +279,7 @@ fn process<'a>(
     jobs: Jobs<'a>,
     source: &'a dyn Source,
     watch: &'a dyn Watch,
-    old: Tree,
+    old: Old<'a>,
 ) -> Result<Tree> {
     let waiting = Mutex::new(waiting);
     let (send, queue) = sync_channel::<Job>(margins::WINDOWS_AHEAD);
@@ -282,14 +317,15 @@ fn build(
     send: SyncSender<Job>,
     finished: Receiver<dispatch::Done>,
     watch: &dyn Watch,
-    old: Tree,
+    old: Old<'_>,
 ) -> Result<Tree> {
     let size = jobs.size();
     let mut encoder = deposit.encoder()?;
     let mut leaves = Dispatcher::new(jobs, send, finished, watch);
     let mut put = |node: &[u8]| deposit.put(Kind::Node, node, &mut encoder);
     let loader = deposit.loader();
-    let update = Update { loader, old, leaves: &mut leaves, put: &mut put };
+    let (old, wounds) = (old.map, old.wounds);
+    let update = Update { loader, old, wounds, leaves: &mut leaves, put: &mut put };
     let tree = update.run(size)?;
     leaves.finish()?;
     Ok(tree)
@@ -302,7 +338,7 @@ fn work(
     results: &SyncSender<dispatch::Done>,
     source: &dyn Source,
     watch: &dyn Watch,
-    old: Tree,
+    old: Old<'_>,
 ) {
     let mut tools: Option<(Cutter<'_>, Encoder)> = None;
     loop {
@@ -317,7 +353,7 @@ fn work(
                 Some(tools) => tools,
                 none => none.insert((Cutter::new(deposit, source, watch), deposit.encoder()?)),
             };
-            cutter.cut(&job, &old, encoder)
+            cutter.cut(&job, &old.map, encoder)
         };
         // A source that panics must not leave the builder waiting for its window.
         let leaf = catch_unwind(AssertUnwindSafe(run))
