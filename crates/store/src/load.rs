@@ -112,28 +112,46 @@ impl Loader {
         id: &Id,
         then: impl Fn(&[u8]) -> Result<T>,
     ) -> Result<T> {
-        let at = self.locate(id)?;
-        let failed = match self.read_at(&at, kind, id, &then) {
-            // Moved to another pack since the index was read: look again, once.
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                self.index.refresh()?;
-                let at = self.locate(id)?;
-                match self.read_at(&at, kind, id, &then) {
-                    Err(e) if e.kind() == ErrorKind::NotFound => lost(id).because(e),
-                    Err(e) if e.kind() == ErrorKind::Corrupt => e,
-                    other => return other,
+        let mut missing = None;
+        for _ in 0..margins::PLACES {
+            let at = match (self.locate(id), missing.take()) {
+                (Err(e), Some(cause)) if e.kind() == ErrorKind::Corrupt => {
+                    return Err(lost(id).because(cause));
                 }
+                (at, _) => at?,
+            };
+            match self.read_at(&at, kind, id, &then) {
+                // Collected, and moved to another pack if it is needed: look again elsewhere.
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    self.index.gone(at.pack.name);
+                    self.index.refresh()?;
+                    missing = Some(e);
+                }
+                Err(e) if e.kind() == ErrorKind::Corrupt => {
+                    return self.read_elsewhere(&at, kind, id, &then, e);
+                }
+                done => return done,
             }
-            Err(e) if e.kind() == ErrorKind::Corrupt => e,
-            other => return other,
-        };
-        for other in self.index.locations(id)?.iter().filter(|other| **other != at) {
-            match self.read_at(other, kind, id, &then) {
+        }
+        Err(lost(id))
+    }
+
+    /// Tries all places but the one that was found damaged.
+    fn read_elsewhere<T>(
+        &self,
+        damaged: &Location,
+        kind: Kind,
+        id: &Id,
+        then: &impl Fn(&[u8]) -> Result<T>,
+        error: Error,
+    ) -> Result<T> {
+        for other in self.index.locations(id)?.iter().filter(|other| *other != damaged) {
+            match self.read_at(other, kind, id, then) {
                 Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {}
                 done => return done,
             }
         }
-        Err(failed)
+        Err(error)
     }
 
     fn read_at<T>(

@@ -3,6 +3,8 @@
 //! The format's own parameters are fields of [`crate::StoreConfig`]. A number here may change
 //! from one version to the next without any store noticing.
 
+use std::time::Duration;
+
 /// Bytes of one page of an index run.
 pub(crate) const PAGE: usize = 4096;
 
@@ -30,6 +32,12 @@ pub(crate) const UPLOADS: usize = 2;
 
 /// Full packs waiting for an uploader, besides the one that a worker is about to hand over.
 pub(crate) const PACKS_WAITING: usize = 0;
+
+/// Bytes from which on a file is written past the page cache.
+pub(crate) const DIRECT_LEAST: usize = 1 << 20;
+
+/// Bytes of one write past the page cache.
+pub(crate) const DIRECT_PIECE: usize = 1 << 20;
 
 /// Bytes read from the source in one call.
 pub(crate) const READ_PIECE: usize = 1 << 20;
@@ -94,11 +102,21 @@ pub(crate) const QUARANTINE_PLACES: usize = 1 << 13;
 /// Unneeded bytes inside a pack that are fetched rather than skipped.
 pub(crate) const FETCH_GAP: u64 = 64 << 10;
 
-/// Tries of an operation on an object before its transient error is handed on.
-pub(crate) const TRIES: usize = 3;
+/// Tries of an operation on an object before its transient error is handed on. With the pauses
+/// between them an outage of 20 seconds or more is sat out.
+pub(crate) const TRIES: u32 = 6;
+
+/// Longest pause before the second try; each later one is four times as long.
+pub(crate) const PAUSE: Duration = Duration::from_millis(250);
+
+/// Longest pause between two tries.
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// Largest small object (record, key slots, configuration) that is read.
 pub(crate) const RECORD: u64 = 4 << 20;
+
+/// Largest record of a point that is written: pins and writers hold a copy of it and more.
+pub(crate) const POINT_RECORD: u64 = RECORD / 2;
 
 /// Largest index run that is read.
 pub(crate) const RUN: u64 = 256 << 20;
@@ -114,6 +132,12 @@ pub(crate) const ARGON2_PASSES: u32 = 64;
 
 /// Key slots in one slot object.
 pub(crate) const SLOTS: u16 = 64;
+
+/// Bytes of the label of a key slot.
+pub(crate) const SLOT_LABEL: usize = 256;
+
+/// Epochs of one store: its keys stay in every copy of the slots.
+pub(crate) const EPOCHS: usize = 4096;
 
 /// Copies of the slot object.
 pub(crate) const SLOT_COPIES: u32 = 3;
@@ -133,3 +157,24 @@ pub(crate) const PACK_KEYS: usize = 1024;
 
 /// Windows whose allocation is asked for in one call.
 pub(crate) const ALLOCATION_WINDOWS: u64 = 64;
+
+/// Places of one chunk that are tried when packs are found gone.
+pub(crate) const PLACES: usize = 16;
+
+/// Packs that a handle remembers to be gone.
+pub(crate) const GONE_PACKS: usize = 1 << 14;
+
+/// Packs in one record of condemned packs.
+pub(crate) const CONDEMNED_PACKS: usize = 1 << 14;
+
+/// Threads that fetch, decode and encode during a copy.
+pub(crate) const COPY_WORKERS: usize = 3;
+
+/// Chunk references sorted by pack at once during a copy.
+pub(crate) const COPY_BATCH: usize = 1 << 14;
+
+/// Ancestors of a point that are asked for when a copy looks for what the target has of it.
+pub(crate) const COPY_ANCESTORS: usize = 1 << 10;
+
+/// Changed ranges that are handed to an ingest of a point of another domain; more are joined.
+pub(crate) const COPY_RANGES: usize = 1 << 16;

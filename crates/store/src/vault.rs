@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use object_store::ObjectStore;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,15 +12,14 @@ use uuid::Uuid;
 
 use crate::chunk::Rule;
 use crate::config::{self, StoreConfig};
-use crate::damage::{self, Damaged, Points, Records};
+use crate::damage::{self, Damaged, Records};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
-use crate::keys::{self, Domain, KeyRing, RecoveryKey, Secret, Slots};
+use crate::keys::{self, Domain, KeyRing, RecoveryKey, Secret};
 use crate::load::Loader;
 use crate::margins;
 use crate::object::{Objects, Put};
-use crate::point::{self, PointKey, PointRecord};
 use crate::seal::{self, Record};
 
 const CONFIG: &str = "config";
@@ -79,18 +77,12 @@ impl Store {
         env: Env,
     ) -> Result<(Self, RecoveryKey)> {
         config.check()?;
-        let objects = Objects::new(objects, rt);
-        objects.probe(&env)?;
+        let objects = Objects::new(objects, rt, env.clone());
+        objects.probe()?;
         let id = env.uuid();
-        let ring = KeyRing::random(id, domain, &env);
         let recovery = RecoveryKey::random(&env);
-        let mut slots = Slots::new(id);
-        slots.add(&ring, secret, &config, &env)?;
-        slots.add(&ring, &Secret::Recovery(recovery.clone()), &config, &env)?;
-        let slots = Bytes::from(slots.encode()?);
-        for copy in 0..margins::SLOT_COPIES {
-            objects.create_unique(&keys::object(id, 0, copy), slots.clone())?;
-        }
+        let secrets = [(secret, "first"), (&Secret::Recovery(recovery.clone()), "recovery")];
+        let ring = keys::found(&objects, id, domain, &secrets, &config, &env)?;
         // The configuration comes last: a store exists once it does, and only one can.
         let mut object = config::encode(id, &config)?;
         let code = ring.code(CONFIG_CODE, &object)?;
@@ -112,13 +104,13 @@ impl Store {
         secret: &Secret,
         env: Env,
     ) -> Result<Self> {
-        let objects = Objects::new(objects, rt);
+        let objects = Objects::new(objects, rt, env.clone());
         let found = objects.get(CONFIG, margins::RECORD).map_err(|e| match e.kind() {
             ErrorKind::NotFound => Error::new(ErrorKind::NotFound, "there is no store").because(e),
             _ => e,
         })?;
         let decoded = config::decode(&found)?;
-        let ring = unlock(&objects, decoded.store, secret)?;
+        let ring = KeyRing::unlock(&objects, decoded.store, secret)?;
         if ring.code(CONFIG_CODE, &decoded.covered)? != decoded.code {
             return Err(Error::corrupt("the configuration object is not authentic"));
         }
@@ -136,7 +128,7 @@ impl Store {
         let index = Index::open(objects.clone(), Arc::clone(&ring), env.clone(), cache)?;
         let index = Arc::new(index);
         let loader = Loader::new(objects.clone(), Arc::clone(&ring), Arc::clone(&index));
-        let rule = Rule::new(&config, &ring.domain.seed);
+        let rule = Rule::new(&config, &ring.domain.seed)?;
         let (id, probed, quarantine) = (ring.store, Mutex::new(false), Mutex::default());
         let inner =
             Inner { id, config, env, objects, ring, rule, index, loader, quarantine, probed };
@@ -163,61 +155,10 @@ impl Store {
         self.0.ring.domain.clone()
     }
 
-    /// All committed points that can be read, by key. Those that cannot are in the log; see
-    /// [`Store::all_points`].
-    pub fn points(&self) -> Result<Vec<PointRecord>> {
-        let points = self.all_points()?;
-        for damaged in &points.damaged {
-            let Damaged { object, why, .. } = damaged;
-            tracing::warn!(object, why, "a damaged point is left out");
-        }
-        Ok(points.good)
-    }
-
-    /// All committed points, by key, and what is in their place where one is damaged. Whoever
-    /// deletes must not go on while there are damaged ones: they reach what nobody can know.
-    pub fn all_points(&self) -> Result<Points> {
-        let mut out = Points::default();
-        for name in self.0.objects.list(point::FOLDER)? {
-            let found = name.parse().and_then(|key: PointKey| self.point(&key));
-            match found {
-                // Gone since it was listed: removed, no error.
-                Ok(found) => out.good.extend(found),
-                Err(e) if damage::is_damage(&e) || e.kind() == ErrorKind::Invalid => {
-                    let object = format!("{}/{name}", point::FOLDER);
-                    out.damaged.push(Damaged::new(object, &e));
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(out)
-    }
-
     /// The index runs that cannot be read. What only they name is not found until the store is
     /// repaired; all else is.
     pub fn damaged_runs(&self) -> Vec<Damaged> {
         self.0.index.damaged()
-    }
-
-    /// A committed point.
-    pub fn point(&self, key: &PointKey) -> Result<Option<PointRecord>> {
-        let name = key.object();
-        let bytes = match self.0.objects.get(&name, margins::RECORD) {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let body = seal::open(&self.0.ring, Record::Point, &name, &bytes)?;
-        PointRecord::decode(&body, key, &self.0.loader.hasher).map(Some)
-    }
-
-    /// Removes a point, durably; one that is gone already is no error. A pinned point stays and
-    /// the call fails with [`ErrorKind::Pinned`]. What only this point reached becomes garbage.
-    pub fn remove_point(&self, key: &PointKey) -> Result<()> {
-        if let Some(pin) = self.pins()?.into_iter().find(|pin| pin.point.key == *key) {
-            let context = format!("point {key} is pinned by {}", pin.holder);
-            return Err(Error::new(ErrorKind::Pinned, context));
-        }
-        self.0.objects.delete(&key.object())
     }
 }
 
@@ -236,7 +177,7 @@ impl Inner {
     pub(crate) fn probe(&self) -> Result<()> {
         let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
         if !*probed {
-            self.objects.probe(&self.env)?;
+            self.objects.probe()?;
             *probed = true;
         }
         Ok(())
@@ -249,10 +190,23 @@ impl Inner {
         name: &str,
         body: &impl Serialize,
     ) -> Result<()> {
+        match self.offer_record(record, name, body)? {
+            Put::Ours => Ok(()),
+            Put::Theirs => Err(Error::corrupt(format!("object {name} holds foreign bytes"))),
+        }
+    }
+
+    /// Creates an encrypted record under a name that somebody else may have taken.
+    pub(crate) fn offer_record(
+        &self,
+        record: Record,
+        name: &str,
+        body: &impl Serialize,
+    ) -> Result<Put> {
         let json = serde_json::to_vec(body)
             .map_err(|e| Error::internal("a record cannot be encoded").because(e))?;
         let sealed = seal::seal(&self.ring, &self.env, record, name, &json)?;
-        self.objects.create_unique(name, sealed.into())
+        self.objects.create(name, sealed.into())
     }
 
     /// All records in a folder, damaged ones apart.
@@ -275,29 +229,10 @@ impl Inner {
     }
 
     /// One encrypted record.
-    fn read_record<T: DeserializeOwned>(&self, record: Record, name: &str) -> Result<T> {
+    pub(crate) fn read_record<T: DeserializeOwned>(&self, record: Record, name: &str) -> Result<T> {
         let bytes = self.objects.get(name, margins::RECORD)?;
         let body = seal::open(&self.ring, record, name, &bytes)?;
         serde_json::from_slice(&body)
             .map_err(|e| Error::corrupt(format!("record {name} cannot be read")).because(e))
     }
-}
-
-/// Opens the newest whole copy of the key slots with `secret`.
-fn unlock(objects: &Objects, store: Uuid, secret: &Secret) -> Result<KeyRing> {
-    let prefix = format!("{}-", store.simple());
-    let mut names = objects.list(keys::folder())?;
-    names.retain(|name| name.starts_with(&prefix));
-    let mut damage = Error::new(ErrorKind::Corrupt, "the store has no key slots");
-    for name in names.iter().rev() {
-        let slots = objects
-            .get(&format!("{}/{name}", keys::folder()), margins::RECORD)
-            .and_then(|bytes| Slots::decode(&bytes));
-        match slots {
-            Ok(slots) if slots.store() == store => return slots.open(secret),
-            Ok(_) => damage = Error::corrupt("the key slots belong to another store"),
-            Err(e) => damage = e,
-        }
-    }
-    Err(damage)
 }

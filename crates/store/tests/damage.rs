@@ -166,7 +166,7 @@ fn damage_to_one_object_stops_nothing_else() {
     assert!(store.point(&key(1)).unwrap().is_some());
     // A parent that cannot be read is no parent; its bytes, which nothing names, come again.
     let (done, _) = ingest(&store, 4, Some(2), &Memory::sparse(other.clone()), Some(&[])).unwrap();
-    assert!(done.bytes_new > 100 << 10, "{done:?}");
+    assert!(done.bytes_new > 64 << 10, "{done:?}");
     assert!(restore(&store, 4).unwrap() == other);
     drop((pin, writer));
 }

@@ -42,6 +42,7 @@ fn all_restore(store: &Store, disks: &[Vec<u8>; 3]) -> [bool; 3] {
             true
         }
         Err(e) => {
+            println!("{number}: {e:?}");
             assert_eq!(e.kind(), ErrorKind::Corrupt, "{e:?}");
             false
         }
@@ -57,7 +58,7 @@ fn a_healthy_store_is_not_touched() {
         let done = store.repair(&Repair { all_packs, ..Repair::default() }, &()).unwrap();
         assert!(done.verified.is_clean(), "{done:?}");
         assert_eq!((done.runs_written, done.frames_found), (0, 0));
-        assert!(done.runs_dropped.is_empty() && done.slots_restored.is_empty());
+        assert!(done.runs_dropped.is_empty() && !done.slots_restored);
         assert_eq!(done.packs_scanned > 0, all_packs);
         assert_eq!(rig.dump(), dump);
     }
@@ -124,6 +125,9 @@ fn frames_behind_damage_are_found_again() {
         for with_index in [true, false] {
             let rig = Rig::of(&dump, 5);
             let bytes = &dump[name];
+            if bytes.len() < 4000 {
+                continue;
+            }
             let mut cut = bytes[..bytes.len() / 2].to_vec();
             cut.extend_from_slice(&bytes[bytes.len() / 2 + 777..]);
             rig.overwrite(name, cut);
@@ -136,11 +140,12 @@ fn frames_behind_damage_are_found_again() {
 }
 
 fn cut_in_the_middle(rig: &Rig, name: &str, disks: &[Vec<u8>; 3], what: &str) {
+    let before = rig.dump()[name].clone();
     let store = rig.open().unwrap();
     let done = store.repair(&Repair::default(), &()).unwrap();
     assert!(done.packs_scanned > 0, "{what}: {done:?}");
     assert!(done.damaged_packs.iter().any(|pack| pack.object == name), "{what}: {done:?}");
-    assert_eq!(rig.dump()[name].len() + 777, disks_pack(rig, name), "the pack is left alone");
+    assert!(rig.dump()[name] == before, "{what}: the pack is left alone");
     let lost: u64 = (1..=3)
         .map(|point| {
             let wounds = store.wounds(&key(point)).unwrap();
@@ -165,10 +170,6 @@ fn cut_in_the_middle(rig: &Rig, name: &str, disks: &[Vec<u8>; 3], what: &str) {
     assert_eq!(all_restore(&beside.open().unwrap(), disks), [true; 3], "{what}");
 }
 
-fn disks_pack(rig: &Rig, name: &str) -> usize {
-    rig.dump()[name].len() + 777
-}
-
 #[test]
 fn slots_are_made_anew_from_a_whole_copy() {
     let (dump, _) = sample();
@@ -177,14 +178,15 @@ fn slots_are_made_anew_from_a_whole_copy() {
     let rig = Rig::of(&dump, 5);
     rig.delete(&slots[0]);
     rig.overwrite(&slots[2], b"nothing".to_vec());
+    let hurt = rig.dump();
     let store = rig.open().unwrap();
     let dry = store.repair(&Repair { dry_run: true, ..Repair::default() }, &()).unwrap();
-    assert_eq!(dry.slots_restored, [slots[0].clone(), slots[2].clone()]);
-    assert_ne!(rig.dump(), dump);
+    assert!(dry.slots_restored && !dry.verified.is_clean());
+    assert_eq!(rig.dump(), hurt);
     let done = store.repair(&Repair::default(), &()).unwrap();
-    assert_eq!(done.slots_restored, dry.slots_restored);
-    assert!(done.verified.is_clean());
-    assert_eq!(rig.dump(), dump);
+    assert!(done.slots_restored && done.verified.is_clean(), "{done:?}");
+    assert!(store.slot_copies().unwrap().is_sound());
+    assert!(rig.beside(7).open().is_ok());
 }
 
 #[test]
@@ -226,8 +228,7 @@ fn another_store_of_the_domain_heals() {
     let there = Rig::on(Arc::new(InMemory::new()), 6);
     let (objects, rt) = (Arc::clone(&there.objects), there.rt.handle().clone());
     let (cache, env) = (there.cache.path(), there.env.clone());
-    let other =
-        Store::init_in(domain, objects, rt, cache, small(), &secret(), env).unwrap().0;
+    let other = Store::init_in(domain, objects, rt, cache, small(), &secret(), env).unwrap().0;
     for point in [1, 2] {
         let disk = Memory::sparse(disks[point as usize - 1].clone());
         ingest(&other, point, None, &disk, None).unwrap();

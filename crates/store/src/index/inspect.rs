@@ -85,8 +85,9 @@ impl Index {
         Ok(())
     }
 
-    /// Looks at the runs again that were found damaged.
+    /// Looks at the runs again that were found damaged, and for packs that were not there.
     pub(crate) fn try_damaged_again(&self) -> Result<()> {
+        self.gone.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.state.write().unwrap_or_else(PoisonError::into_inner).bad.clear();
         self.refresh().map(|_| ())
     }

@@ -55,6 +55,8 @@ pub(crate) struct Index {
     folder: Folder,
     pages: Pages,
     state: RwLock<State>,
+    /// Packs that were found to be gone: what is said to be there is elsewhere or lost.
+    gone: RwLock<BTreeSet<Uuid>>,
     /// Held while segments are added or merged, so that a run is never fetched twice.
     growing: Mutex<()>,
 }
@@ -81,8 +83,8 @@ impl Index {
         let folder = Folder::claim(cache, ring.store)?;
         let pages = Cache::new(margins::INDEX_PAGES);
         let state = RwLock::new(folder.load(&ring)?);
-        let growing = Mutex::new(());
-        let index = Self { objects, ring, env, folder, pages, state, growing };
+        let (growing, gone) = (Mutex::new(()), RwLock::default());
+        let index = Self { objects, ring, env, folder, pages, state, gone, growing };
         index.refresh()?;
         Ok(index)
     }
@@ -112,7 +114,9 @@ impl Index {
     fn ask(&self, id: &Id, accept: &dyn Fn(&Location) -> bool) -> Result<Option<Location>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         for run in state.segments.iter().rev() {
-            let usable = &mut |at: &Location| !state.shunned.contains(at) && accept(at);
+            let usable = &mut |at: &Location| {
+                !self.is_gone(&at.pack.name) && !state.shunned.contains(at) && accept(at)
+            };
             if let Some(location) = run.find(id, &self.pages, usable)? {
                 return Ok(Some(location));
             }
@@ -131,9 +135,22 @@ impl Index {
         state.shunned.any || !state.bad.is_empty()
     }
 
-    /// Whether this place of `id` is passed over.
+    /// Whether this place of an id is passed over.
     pub(crate) fn is_shunned(&self, at: &Location) -> bool {
         self.state.read().unwrap_or_else(PoisonError::into_inner).shunned.contains(at)
+    }
+
+    /// Remembers that a pack is gone; names of packs are never used again.
+    pub(crate) fn gone(&self, pack: Uuid) {
+        let mut gone = self.gone.write().unwrap_or_else(PoisonError::into_inner);
+        if gone.len() >= margins::GONE_PACKS {
+            gone.clear();
+        }
+        gone.insert(pack);
+    }
+
+    fn is_gone(&self, pack: &Uuid) -> bool {
+        self.gone.read().unwrap_or_else(PoisonError::into_inner).contains(pack)
     }
 
     /// All places where `id` is said to be, as far as this handle knows: usable or not.

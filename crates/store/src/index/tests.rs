@@ -22,7 +22,7 @@ impl Rig {
         let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let env = Env::system();
         let ring = Arc::new(KeyRing::random(env.uuid(), Domain::random(&env), &env));
-        let objects = Objects::new(Arc::new(InMemory::new()), rt.handle().clone());
+        let objects = Objects::new(Arc::new(InMemory::new()), rt.handle().clone(), env.clone());
         Self { objects, ring, env, cache: TempDir::new().unwrap(), _rt: rt }
     }
 

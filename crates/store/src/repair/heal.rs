@@ -140,7 +140,7 @@ impl<'a> Filling<'a> {
             Some(writer) => writer,
             None => Writer::new(ring, env, kind, Vec::new())?,
         };
-        writer.add(id, raw.len(), self.encoder.encode(raw)?)?;
+        writer.encode(id, raw, &mut self.encoder)?;
         if writer.len() >= self.inner.config.pack_bytes as usize {
             return self.store(writer);
         }

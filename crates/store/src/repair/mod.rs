@@ -40,8 +40,8 @@ pub struct Repair {
 /// What a repair did; with [`Repair::dry_run`], what it would have done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Repaired {
-    /// Copies of the key slots that were made anew.
-    pub slots_restored: Vec<String>,
+    /// Whether copies of the key slots were damaged or absent and have been made anew.
+    pub slots_restored: bool,
     /// Packs that were scanned.
     pub packs_scanned: u64,
     /// Bytes of these.
@@ -72,7 +72,10 @@ impl Store {
     pub fn repair(&self, wanted: &Repair, watch: &dyn Watch) -> Result<Repaired> {
         let inner = self.inner();
         let mut out = Repaired::default();
-        inner.restore_slots(wanted.dry_run, &mut out)?;
+        out.slots_restored = match wanted.dry_run {
+            true => !self.slot_copies()?.is_sound(),
+            false => self.repair_slots()?,
+        };
         inner.index.try_damaged_again()?;
         inner.learn_quarantine()?;
         self.salvage(wanted, watch, &mut out)?;
@@ -89,11 +92,15 @@ impl Store {
         let inner = self.inner();
         let damaged = inner.damaged_runs()?;
         inner.index.refresh()?;
-        if damaged.is_empty() && !wanted.all_packs && !inner.has_unnamed_packs()? {
+        if damaged.is_empty()
+            && !wanted.all_packs
+            && !inner.has_unnamed_packs(&self.condemned()?)?
+        {
             return Ok(());
         }
         if wanted.dry_run {
-            Salvage::new(inner, None, watch, out).packs(wanted.all_packs)?;
+            let dying = self.condemned()?;
+            Salvage::new(inner, None, watch, out).packs(&dying, wanted.all_packs)?;
             out.runs_dropped = damaged;
             return Ok(());
         }
@@ -102,7 +109,9 @@ impl Store {
         // whoever collects garbage sees the writer or lists what it brings back.
         let owner = inner.env.uuid().into();
         let writer = self.announce(owner, None)?;
-        let done = Salvage::new(inner, Some(owner), watch, out).packs(wanted.all_packs);
+        let done = self.condemned().and_then(|dying| {
+            Salvage::new(inner, Some(owner), watch, out).packs(&dying, wanted.all_packs)
+        });
         let dropped = done.and_then(|()| inner.drop_runs(damaged, out));
         self.renounce(writer.id)?;
         dropped
@@ -110,23 +119,6 @@ impl Store {
 }
 
 impl Inner {
-    fn restore_slots(&self, dry_run: bool, out: &mut Repaired) -> Result<()> {
-        let copies = self.slot_copies()?;
-        let Some(good) = copies.good else {
-            return Ok(());
-        };
-        for (object, why) in copies.bad {
-            if !dry_run {
-                tracing::warn!(object, why, "a copy of the key slots is made anew");
-                // There are others that are whole, one of which was just read.
-                self.objects.delete(&object)?;
-                self.objects.create_unique(&object, good.clone())?;
-            }
-            out.slots_restored.push(object);
-        }
-        Ok(())
-    }
-
     /// The index runs in the store that are damaged.
     fn damaged_runs(&self) -> Result<Vec<String>> {
         let mut out = Vec::new();

@@ -48,10 +48,9 @@ impl Inner {
     }
 
     /// Whether there is any pack that the index does not name rightly.
-    pub(super) fn has_unnamed_packs(&self) -> Result<bool> {
-        let dying = self.dying_packs()?;
+    pub(super) fn has_unnamed_packs(&self, dying: &BTreeSet<Uuid>) -> Result<bool> {
         for number in 0..FOLDERS {
-            if !self.unnamed_packs(number, &dying, false)?.is_empty() {
+            if !self.unnamed_packs(number, dying, false)?.is_empty() {
                 return Ok(true);
             }
         }
@@ -88,16 +87,15 @@ impl<'a> Salvage<'a> {
 
     /// Scans packs, one folder after another, and names the frames that open and that no run
     /// names.
-    pub(super) fn packs(&mut self, all: bool) -> Result<()> {
+    pub(super) fn packs(&mut self, dying: &BTreeSet<Uuid>, all: bool) -> Result<()> {
         let watch = self.watch;
         let before = |_| match watch.cancelled() {
             true => Err(Error::new(ErrorKind::Cancelled, "the repair was cancelled")),
             false => Ok(()),
         };
         let mut scan = Scan::new(self.inner, &before)?;
-        let dying = self.inner.dying_packs()?;
         for number in 0..FOLDERS {
-            for candidate in self.inner.unnamed_packs(number, &dying, all)? {
+            for candidate in self.inner.unnamed_packs(number, dying, all)? {
                 self.pack(&candidate, &mut scan)?;
                 if self.found.len() >= margins::CHECKPOINT_ENTRIES {
                     self.publish()?;

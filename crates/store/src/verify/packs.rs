@@ -167,7 +167,11 @@ impl Check<'_> {
         self.inner.index.refresh()?;
         let names: HashSet<Uuid> = suspects.iter().map(|s| s.pack.name).collect();
         let named = self.inner.index.packs(&|pack| names.contains(pack))?;
-        let dying = self.inner.dying_packs()?;
+        let dying = match self.store.condemned() {
+            // The damaged record is a finding of its own.
+            Err(e) if damage::is_damage(&e) => BTreeSet::new(),
+            dying => dying?,
+        };
         suspects.retain(|suspect| {
             let name = &suspect.pack.name;
             named.contains_key(name)
@@ -359,11 +363,5 @@ impl Inner {
             }
         }
         Ok(out)
-    }
-
-    /// Packs that are being removed as garbage: they may be gone at any time, and nothing may
-    /// come to rely on them.
-    pub(crate) fn dying_packs(&self) -> Result<BTreeSet<Uuid>> {
-        Ok(BTreeSet::new())
     }
 }

@@ -1,73 +1,15 @@
 //! The small objects: configuration, key slots, records, index runs.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::{Check, FindingKind};
 use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
-use crate::keys::{self, Slots};
-use crate::margins;
+use crate::gc::CONDEMNED;
 use crate::pin::{PINS, WRITERS};
 use crate::quarantine::{Affected, QUARANTINE};
 use crate::seal::Record;
-use crate::vault::Inner;
-
-/// Copies of the key slots: those that are whole, and what is wrong with others.
-pub(crate) struct SlotCopies {
-    /// The bytes of a whole copy of the newest generation.
-    pub(crate) good: Option<bytes::Bytes>,
-    /// Objects that should be such a copy and are not, and why.
-    pub(crate) bad: Vec<(String, String)>,
-}
-
-impl Inner {
-    /// Looks at the copies of the newest generation of key slots of which one is whole.
-    pub(crate) fn slot_copies(&self) -> Result<SlotCopies> {
-        let prefix = format!("{}-", self.id.simple());
-        let mut generations: BTreeMap<u32, BTreeMap<String, Result<bytes::Bytes>>> =
-            BTreeMap::new();
-        for name in self.objects.list(keys::folder())? {
-            let generation = name.strip_prefix(&prefix).and_then(|rest| rest.split_once('-'));
-            let Some(Ok(number)) = generation.map(|(g, _)| u32::from_str_radix(g, 16)) else {
-                continue;
-            };
-            let object = format!("{}/{name}", keys::folder());
-            let found = self.objects.get(&object, margins::RECORD).and_then(|bytes| {
-                match Slots::decode(&bytes)?.store() == self.id {
-                    true => Ok(bytes),
-                    false => Err(Error::corrupt("the key slots belong to another store")),
-                }
-            });
-            let known = found.as_ref().is_ok_and(|_| true)
-                || found.as_ref().is_err_and(|e| damage::is_damage(e));
-            match found {
-                Err(e) if !known && e.kind() != ErrorKind::NotFound => return Err(e),
-                found => generations.entry(number).or_default().insert(object, found),
-            };
-        }
-        let whole = |copies: &BTreeMap<_, Result<_>>| copies.values().any(Result::is_ok);
-        let newest = generations.iter().rev().find(|(_, copies)| whole(copies));
-        let Some((number, copies)) = newest else {
-            return Ok(SlotCopies { good: None, bad: Vec::new() });
-        };
-        let good = copies.values().flatten().next().cloned();
-        let mut bad = Vec::new();
-        for copy in 0..margins::SLOT_COPIES {
-            let object = keys::object(self.id, *number, copy);
-            match copies.get(&object) {
-                None => bad.push((object, "the copy is not there".to_owned())),
-                Some(Err(e)) => bad.push((object, damage::chain(e))),
-                Some(Ok(bytes)) if Some(bytes) != good.as_ref() => {
-                    bad.push((object, "the copy differs from another one".to_owned()));
-                }
-                Some(Ok(_)) => {}
-            }
-        }
-        Ok(SlotCopies { good, bad })
-    }
-}
+use crate::standing::{REMOVED, STALE};
 
 impl Check<'_> {
     /// Looks at everything that is no pack.
@@ -78,13 +20,7 @@ impl Check<'_> {
             }
             other => other?,
         }
-        let copies = self.inner.slot_copies()?;
-        if copies.good.is_none() {
-            self.add(FindingKind::DamagedSlots, keys::folder(), "no copy is whole");
-        }
-        for (object, why) in copies.bad {
-            self.add(FindingKind::DamagedSlots, &object, &why);
-        }
+        self.slots()?;
         self.records()?;
         for object in self.inner.index.runs()? {
             self.go_on()?;
@@ -100,6 +36,23 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn slots(&self) -> Result<()> {
+        let add = |object: &str, why: &str| self.add(FindingKind::DamagedSlots, object, why);
+        match self.store.slot_copies() {
+            Err(e) if damage::is_damage(&e) => add("keys", &damage::chain(&e)),
+            copies => {
+                let copies = copies?;
+                if copies.missing > 0 {
+                    add("keys", &format!("{} copies are not there", copies.missing));
+                }
+                for object in &copies.damaged {
+                    add(object, "this copy is damaged or differs from the others");
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn records(&self) -> Result<()> {
         for damaged in self.store.all_points()?.damaged {
             let mut report = self.report.borrow_mut();
@@ -109,8 +62,16 @@ impl Check<'_> {
                 report.hit(number, key, 0..0);
             }
         }
-        let folders =
-            [(Record::Pin, PINS), (Record::Writer, WRITERS), (Record::Quarantine, QUARANTINE)];
+        let folders = [
+            (Record::Pin, PINS),
+            (Record::Writer, WRITERS),
+            (Record::Quarantine, QUARANTINE),
+            (Record::Removed, REMOVED),
+            (Record::Stale, STALE),
+            (Record::Condemned, CONDEMNED),
+            (Record::Confirmed, "confirmed"),
+            (Record::Awaited, "awaited"),
+        ];
         for (record, folder) in folders {
             self.go_on()?;
             for (object, e) in self.inner.read_records::<Value>(record, folder)?.damaged {

@@ -14,6 +14,7 @@ use crate::durable::{self, Access};
 use crate::usage::Usage;
 
 const PASSPHRASE: &str = "TRESOR_PASSPHRASE";
+const TO_PASSPHRASE: &str = "TRESOR_TO_PASSPHRASE";
 const KEY_BYTES: usize = 32;
 
 /// The key of a store that is there.
@@ -21,6 +22,14 @@ pub(super) fn existing(key_file: Option<&Path>) -> Result<Secret> {
     match key_file {
         Some(path) => read(path),
         None => passphrase(std::env::var(PASSPHRASE).ok()),
+    }
+}
+
+/// The key of the store that is copied to.
+pub(super) fn of_target(key_file: Option<&Path>) -> Result<Secret> {
+    match (key_file, std::env::var(TO_PASSPHRASE)) {
+        (None, Ok(text)) => passphrase(Some(text)),
+        (key_file, _) => existing(key_file),
     }
 }
 
