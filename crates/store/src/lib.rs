@@ -86,6 +86,7 @@ pub use config::{FORMAT, StoreConfig};
 pub use damage::{Damaged, Points};
 pub use diff::{DiffKind, DiffRange};
 pub use error::{Error, ErrorKind, Result};
+pub use gc::{Collect, Collected, Waiting};
 pub use id::Root;
 pub use ingest::{Begun, Committed, Ingest, Ingested, Plan};
 pub use keys::{Domain, RecoveryKey, Secret};
