@@ -191,3 +191,21 @@ pub(crate) const COPY_KEYS: u32 = 64;
 
 /// Changed ranges that are handed to an ingest of a point of another domain; more are joined.
 pub(crate) const COPY_RANGES: usize = 1 << 16;
+
+/// Ids that are sorted in memory while a collection marks (32 bytes each).
+pub(crate) const SORT_IDS: usize = 1 << 18;
+
+/// Files of sorted ids that are merged at once.
+pub(crate) const SORT_FILES: usize = 32;
+
+/// Map nodes that a collection remembers to have walked; forgetting costs only time.
+pub(crate) const WALKED_NODES: usize = 1 << 18;
+
+/// Entries of one index run that a collection writes (about 100 bytes of memory each).
+pub(crate) const REWRITE_ENTRIES: usize = 1 << 17;
+
+/// Lost ids and writers that a report names.
+pub(crate) const NAMED: usize = 16;
+
+/// Times that the runs of the index are listed anew because some were replaced meanwhile.
+pub(crate) const LISTINGS: usize = 8;

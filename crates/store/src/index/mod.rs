@@ -30,6 +30,7 @@ mod capacity;
 mod inspect;
 mod merge;
 mod page;
+mod rewrite;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,7 @@ use crate::quarantine::Shunned;
 
 pub(crate) use attempt::Attempt;
 pub(crate) use page::Pages;
+pub(crate) use rewrite::Snapshot;
 use run::{MERGED, Run};
 
 const FOLDER: &str = "index";
@@ -205,31 +207,39 @@ impl Index {
     /// there were new ones. A damaged run counts as absent: what only it named is not found.
     pub(crate) fn refresh(&self) -> Result<bool> {
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        let listed = self.objects.list(FOLDER)?;
-        let named = || listed.iter().filter_map(|name| Some((name, parse(name)?.1)));
-        self.retire(&named().map(|(_, run)| run).collect())?;
         let mut found = false;
-        for (name, run) in named() {
-            if self.knows(run) {
-                continue;
-            }
-            let fetched = match self.fetch(name, run, "run") {
-                // Replaced by a merged run since it was listed.
-                Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                other => other,
-            };
-            match fetched.and_then(|copy| self.install(run, copy)) {
-                Ok(()) => found = true,
-                Err(e) if damage::is_damage(&e) => {
-                    let damaged = Damaged::new(format!("{FOLDER}/{name}"), &e);
-                    tracing::error!(object = damaged.object, why = damaged.why, "damaged run");
-                    let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-                    state.bad.insert(run, damaged);
+        for _ in 0..margins::LISTINGS {
+            let listed = self.objects.list(FOLDER)?;
+            let named = || listed.iter().filter_map(|name| Some((name, parse(name)?.1)));
+            self.retire(&named().map(|(_, run)| run).collect())?;
+            let mut replaced = false;
+            for (name, run) in named().filter(|(_, run)| !self.knows(*run)) {
+                match self.fetch(name, run, "run") {
+                    // What replaced it was not listed yet.
+                    Err(e) if e.kind() == ErrorKind::NotFound => replaced = true,
+                    fetched => found |= self.take(name, run, fetched)?,
                 }
-                Err(e) => return Err(e),
+            }
+            if !replaced {
+                return Ok(found);
             }
         }
-        Ok(found)
+        Err(Error::new(ErrorKind::Transient, "the runs of the index change too fast: try again"))
+    }
+
+    /// Installs a run that was fetched; false if it is damaged.
+    fn take(&self, name: &str, run: Uuid, fetched: Result<Run>) -> Result<bool> {
+        match fetched.and_then(|copy| self.install(run, copy)) {
+            Ok(()) => Ok(true),
+            Err(e) if damage::is_damage(&e) => {
+                let damaged = Damaged::new(format!("{FOLDER}/{name}"), &e);
+                tracing::error!(object = damaged.object, why = damaged.why, "damaged run");
+                let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+                state.bad.insert(run, damaged);
+                Ok(false)
+            }
+            Err(e) => Err(e),
+        }
     }
 
     /// Drops every segment with entries of a run that is not in the store any more: such a run

@@ -159,6 +159,18 @@ impl Run {
         }
     }
 
+    /// The packs that are named here.
+    pub(super) fn packs(&self) -> Result<Vec<Pack>> {
+        let mut out = Vec::new();
+        for page in self.tail.first_pack()..self.tail.first_cover() {
+            let body = self.read(page, page)?;
+            for place in 0..PACKS.min((self.tail.packs as usize).saturating_sub(out.len())) {
+                out.push(pack_at(&body, place)?);
+            }
+        }
+        Ok(out)
+    }
+
     /// All entries in order, for merging.
     pub(super) fn iter(&self) -> Entries<'_> {
         Entries { run: self, next: 0, body: Vec::new(), packs: Vec::new() }
@@ -280,12 +292,7 @@ impl Entries<'_> {
             return Ok(None);
         }
         if self.packs.is_empty() {
-            for page in self.run.tail.first_pack()..self.run.tail.first_cover() {
-                let body = self.run.read(page, page)?;
-                for place in 0..PACKS {
-                    self.packs.push(pack_at(&body, place)?);
-                }
-            }
+            self.packs = self.run.packs()?;
         }
         let (page, place) = (self.next / ENTRIES as u64, (self.next % ENTRIES as u64) as usize);
         if place == 0 {
