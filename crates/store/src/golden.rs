@@ -12,7 +12,7 @@ use crate::codec::{Encoder, Encoding};
 use crate::config::{self, StoreConfig};
 use crate::env::{Chance, Clock, Env};
 use crate::id::{Hasher, Id, Kind, hex};
-use crate::keys::{Domain, KeyRing, Secret, Slots};
+use crate::keys::{Domain, KeyRing};
 use crate::map::{Item, Node, Tree};
 use crate::pack::{FrameHead, Pack, Writer, encode_pack_head};
 use crate::point::{PointKey, PointRecord};
@@ -154,20 +154,8 @@ fn packs_and_frames() {
 }
 
 #[test]
-fn key_slots_and_configuration() {
+fn configuration() {
     let ring = ring();
-    let mut slots = Slots::new(STORE);
-    let config = StoreConfig { argon2_kib: 8, argon2_passes: 1, ..StoreConfig::default() };
-    for secret in
-        [Secret::KeyFile([1; 32].into()), Secret::Passphrase("a passphrase".to_owned().into())]
-    {
-        slots.add(&ring, &secret, &config, &env()).unwrap();
-    }
-    let encoded = slots.encode().unwrap();
-    assert_eq!(digest(&encoded), "400:79006fa2f2c3bfcaa9a60dbb3037377b");
-    let back = Slots::decode(&encoded).unwrap();
-    let opened = back.open(&Secret::Passphrase("a passphrase".to_owned().into())).unwrap();
-    assert!(opened.bundle() == ring.bundle());
     let encoded = config::encode(STORE, &StoreConfig::default()).unwrap();
     assert_eq!(digest(&encoded), "244:705fe3275a6740dff64993b13ff2c43d");
     let expected = concat!("c30e59f61758e2246413a34381a10064", "f4fdf80f56c7f62565534f59b5baf00e");

@@ -117,18 +117,64 @@ impl Loader {
         open_frame_into(&self.ring, &self.hasher, &key, at, (Kind::Chunk, id), frame, tools)
     }
 
-    fn read<T>(&self, kind: Kind, id: &Id, then: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
-        let at = self.locate(id)?;
-        let (at, mut frame) = match self.frame(&at) {
-            // Moved to another pack since the index was read: look again, once.
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                self.index.refresh()?;
-                let at = self.locate(id)?;
-                (at, self.frame(&at).map_err(|e| lost(id).because(e))?)
+    /// Reads `id` from the first of its places that is whole.
+    pub(crate) fn read<T>(
+        &self,
+        kind: Kind,
+        id: &Id,
+        then: impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
+        let mut missing = None;
+        for _ in 0..margins::PLACES {
+            let at = match (self.locate(id), missing.take()) {
+                (Err(e), Some(cause)) if e.kind() == ErrorKind::Corrupt => {
+                    return Err(lost(id).because(cause));
+                }
+                (at, _) => at?,
+            };
+            match self.read_at(&at, kind, id, &then) {
+                // Collected, and moved to another pack if it is needed: look again elsewhere.
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    self.index.gone(at.pack.name);
+                    self.index.refresh()?;
+                    missing = Some(e);
+                }
+                Err(e) if e.kind() == ErrorKind::Corrupt => {
+                    return self.read_elsewhere(&at, kind, id, &then, e);
+                }
+                done => return done,
             }
-            other => (at, other?),
-        };
-        self.open(&at, (kind, *id), &mut frame, then)
+        }
+        Err(lost(id))
+    }
+
+    /// Tries all places but the one that was found damaged.
+    fn read_elsewhere<T>(
+        &self,
+        damaged: &Location,
+        kind: Kind,
+        id: &Id,
+        then: &impl Fn(&[u8]) -> Result<T>,
+        error: Error,
+    ) -> Result<T> {
+        for other in self.index.locations(id)?.iter().filter(|other| *other != damaged) {
+            match self.read_at(other, kind, id, then) {
+                Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {}
+                done => return done,
+            }
+        }
+        Err(error)
+    }
+
+    fn read_at<T>(
+        &self,
+        at: &Location,
+        kind: Kind,
+        id: &Id,
+        then: &impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
+        let mut frame = self.frame(at)?;
+        self.open(at, (kind, *id), &mut frame, then)
     }
 
     fn frame(&self, at: &Location) -> Result<Vec<u8>> {

@@ -3,14 +3,19 @@
 //! The format's own parameters are fields of [`crate::StoreConfig`]. A number here may change
 //! from one version to the next without any store noticing.
 
+use std::time::Duration;
+
 /// Bytes of one page of an index run.
 pub(crate) const PAGE: usize = 4096;
 
 /// Decoded index pages kept in memory (4 KiB each).
 pub(crate) const INDEX_PAGES: usize = 6144;
 
-/// Local index segments above which small ones are merged.
-pub(crate) const SEGMENTS: usize = 8;
+/// Local index segments of one tier that are merged into one.
+pub(crate) const SEGMENT_FAN: usize = 4;
+
+/// Entries below which local segments are all of the lowest tier.
+pub(crate) const TIER_ENTRIES: u64 = 1 << 13;
 
 /// Decoded map nodes kept in memory, by weight in bytes.
 pub(crate) const NODE_CACHE: usize = 8 << 20;
@@ -62,14 +67,66 @@ pub(crate) const RESTORE_BATCH: usize = 1 << 15;
 /// Bytes fetched from a pack in one request.
 pub(crate) const FETCH: u64 = 4 << 20;
 
+/// Bytes of a pack that are read at once when all of it is checked.
+pub(crate) const SCAN_PIECE: u64 = 8 << 20;
+
+/// Threads that read and check packs. One more than two processors, as in a restore.
+pub(crate) const VERIFY_WORKERS: usize = 3;
+
+/// Pages of an index run in the store that are read at once when it is checked.
+pub(crate) const INSPECT_PAGES: u64 = 256;
+
+/// Packs that are compared with the index at once (about 200 bytes each).
+pub(crate) const VERIFY_PACKS: u64 = 1 << 15;
+
+/// Good frames of damaged packs kept at once, to tell which of their index entries are bad.
+pub(crate) const VERIFY_FRAMES: usize = 1 << 18;
+
+/// Places of damaged frames that one verification, and the quarantine, can hold.
+pub(crate) const BAD_PLACES: usize = 1 << 18;
+
+/// Findings of one verification that are described; more are only counted.
+pub(crate) const FINDINGS: usize = 1000;
+
+/// Ids, points, and ranges of a point that are listed in one finding; more are only counted.
+pub(crate) const LISTED: usize = 64;
+
+/// Packs that cannot be read now, after which a verification gives up.
+pub(crate) const UNREADABLE: u64 = 16;
+
+/// Packs that some chosen points may reach for these to be verified alone.
+pub(crate) const REACHED_PACKS: usize = 1 << 20;
+
+/// Contents that are fetched from another store before they are made findable.
+pub(crate) const HEAL_BATCH: usize = 1 << 14;
+
+/// Nodes of maps that a walk remembers to be whole.
+pub(crate) const WALKED: usize = 1 << 18;
+
+/// Ranges of a point that cannot be read which are told one by one; more are told as one.
+pub(crate) const WOUNDS: usize = 1 << 14;
+
+/// Places in one quarantine record.
+pub(crate) const QUARANTINE_PLACES: usize = 1 << 13;
+
 /// Unneeded bytes inside a pack that are fetched rather than skipped.
 pub(crate) const FETCH_GAP: u64 = 64 << 10;
 
-/// Tries of an operation on an object before its transient error is handed on.
-pub(crate) const TRIES: usize = 3;
+/// Tries of an operation on an object before its transient error is handed on. With the pauses
+/// between them an outage of 20 seconds or more is sat out.
+pub(crate) const TRIES: u32 = 6;
+
+/// Longest pause before the second try; each later one is four times as long.
+pub(crate) const PAUSE: Duration = Duration::from_millis(250);
+
+/// Longest pause between two tries.
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// Largest small object (record, key slots, configuration) that is read.
 pub(crate) const RECORD: u64 = 4 << 20;
+
+/// Largest record of a point that is written: pins and writers hold a copy of it and more.
+pub(crate) const POINT_RECORD: u64 = RECORD / 2;
 
 /// Largest index run that is read.
 pub(crate) const RUN: u64 = 256 << 20;
@@ -86,12 +143,18 @@ pub(crate) const ARGON2_PASSES: u32 = 64;
 /// Key slots in one slot object.
 pub(crate) const SLOTS: u16 = 64;
 
+/// Bytes of the label of a key slot.
+pub(crate) const SLOT_LABEL: usize = 256;
+
+/// Epochs of one store: its keys stay in every copy of the slots.
+pub(crate) const EPOCHS: usize = 4096;
+
 /// Copies of the slot object.
 pub(crate) const SLOT_COPIES: u32 = 3;
 
-/// Entries above which a local segment is not merged any further: bounds the memory of a merge
-/// (its filter takes 1.25 bytes an entry).
-pub(crate) const SEGMENT_ENTRIES: u64 = 64 << 20;
+/// Most entries of a local segment that a merge makes. Bounds the memory of the merge, which
+/// holds the filter (1.25 bytes an entry), the fences (0.1) and the packs (about 160 bytes each).
+pub(crate) const SEGMENT_ENTRIES: u64 = 32 << 20;
 
 /// Runs of an earlier attempt that are open at once before they are merged.
 pub(crate) const ATTEMPT_RUNS: usize = 32;
@@ -104,3 +167,27 @@ pub(crate) const PACK_KEYS: usize = 1024;
 
 /// Windows whose allocation is asked for in one call.
 pub(crate) const ALLOCATION_WINDOWS: u64 = 64;
+
+/// Places of one chunk that are tried when packs are found gone.
+pub(crate) const PLACES: usize = 16;
+
+/// Packs that a handle remembers to be gone.
+pub(crate) const GONE_PACKS: usize = 1 << 14;
+
+/// Packs in one record of condemned packs.
+pub(crate) const CONDEMNED_PACKS: usize = 1 << 14;
+
+/// Threads that fetch, decode and encode during a copy.
+pub(crate) const COPY_WORKERS: usize = 3;
+
+/// Chunk references sorted by pack at once during a copy.
+pub(crate) const COPY_BATCH: usize = 1 << 14;
+
+/// Ancestors of a point that are asked for when a copy looks for what the target has of it.
+pub(crate) const COPY_ANCESTORS: usize = 1 << 10;
+
+/// Keys that a copy may have: one more for each attempt at it that collection gave up.
+pub(crate) const COPY_KEYS: u32 = 64;
+
+/// Changed ranges that are handed to an ingest of a point of another domain; more are joined.
+pub(crate) const COPY_RANGES: usize = 1 << 16;

@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::Ingested;
+use super::present::Present;
+use super::{Ingest, Ingested};
 use crate::chunk::Rule;
 use crate::codec::Encoder;
 use crate::error::{Error, Result};
@@ -19,12 +20,13 @@ use crate::margins;
 use crate::pack::{Closed, Location, Writer};
 use crate::point::PointKey;
 use crate::source::Watch;
-use crate::vault::{Inner, Store};
+use crate::vault::Inner;
 
 /// The receiving end of one attempt.
 pub(super) struct Deposit<'a> {
     inner: &'a Inner,
     attempt: &'a Attempt,
+    present: &'a Present,
     point: PointKey,
     watch: &'a dyn Watch,
     /// Packs of chunks that nobody fills just now.
@@ -90,17 +92,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<'a> Deposit<'a> {
-    pub(super) fn new(
-        store: &'a Store,
-        attempt: &'a Attempt,
-        point: PointKey,
-        packs: SyncSender<Closed>,
-        watch: &'a dyn Watch,
-    ) -> Self {
+    pub(super) fn new(ingest: &'a Ingest, packs: SyncSender<Closed>, watch: &'a dyn Watch) -> Self {
         Self {
-            inner: store.inner(),
-            attempt,
-            point,
+            inner: ingest.store.inner(),
+            attempt: &ingest.attempt,
+            present: &ingest.present,
+            point: ingest.plan.point,
             watch,
             chunks: Mutex::new(Vec::new()),
             nodes: Mutex::new(None),
@@ -151,6 +148,21 @@ impl<'a> Deposit<'a> {
         lock(&self.failed).take()
     }
 
+    /// Whether the store has `id`, of `len` bytes, or is about to; if so, counts it.
+    pub(super) fn knows(&self, id: &Id, len: u64) -> Result<bool> {
+        if lock(&self.pending).contains(id) {
+            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
+            return Ok(true);
+        }
+        if !self.stored(id)? {
+            return Ok(false);
+        }
+        let again = self.attempt.holds(id, &self.inner.index)?;
+        let count = if again { &self.tally.again } else { &self.tally.deduplicated };
+        count.fetch_add(len, Ordering::Relaxed);
+        Ok(true)
+    }
+
     /// Stores `raw` unless the store has it already, and returns its id.
     pub(super) fn put(&self, kind: Kind, raw: &[u8], hand: &mut Hand) -> Result<Id> {
         let id = self.inner.loader.hasher.id(kind, raw);
@@ -172,20 +184,32 @@ impl<'a> Deposit<'a> {
         Ok(id)
     }
 
-    /// Whether `id` has to be stored, by whoever asks. Counts its bytes if not.
-    fn is_new(&self, id: &Id, len: u64) -> Result<bool> {
-        let mut count = &self.tally.deduplicated;
-        if !lock(&self.pending).contains(id) {
-            if self.inner.index.find(id)?.is_none() {
-                if lock(&self.pending).insert(*id) {
-                    return Ok(true);
-                }
-            } else if self.attempt.holds(id, &self.inner.index)? {
-                count = &self.tally.again;
+    /// Whether the store has `id` in a pack that will stay.
+    fn stored(&self, id: &Id) -> Result<bool> {
+        let Some(at) = self.inner.index.find(id)? else {
+            return Ok(false);
+        };
+        if self.present.accepts(&at.pack)? {
+            return Ok(true);
+        }
+        for at in self.inner.index.locations(id)? {
+            if self.present.accepts(&at.pack)? {
+                return Ok(true);
             }
         }
-        count.fetch_add(len, Ordering::Relaxed);
         Ok(false)
+    }
+
+    /// Whether `id` has to be stored, by whoever asks. Counts its bytes if not.
+    fn is_new(&self, id: &Id, len: u64) -> Result<bool> {
+        if self.knows(id, len)? {
+            return Ok(false);
+        }
+        if !lock(&self.pending).insert(*id) {
+            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     /// Adds a frame to a pack, a new one if there is none; gives the pack back unless it is full.
@@ -256,6 +280,7 @@ impl<'a> Deposit<'a> {
     fn store(&self, closed: Closed) -> Result<()> {
         let size = closed.bytes.len() as u64;
         self.put_pack(&closed.pack.object(), closed.bytes)?;
+        self.present.add(&closed.pack);
         tracing::debug!(pack = %closed.pack.name, size, kind = ?closed.kind, "pack stored");
         self.watch.advance(0, size);
         let due = {

@@ -14,6 +14,8 @@
 mod deposit;
 mod dispatch;
 mod jobs;
+mod present;
+mod transfer;
 mod window;
 
 use std::collections::BTreeMap;
@@ -26,20 +28,24 @@ use std::thread;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
+use crate::gc;
 use crate::id::{Kind, Root};
 use crate::index::Attempt;
 use crate::map::{Tree, Update};
 use crate::margins;
 use crate::object::Put;
-use crate::point::{PointKey, PointRecord};
+use crate::point::{self, PointKey, PointRecord};
 use crate::seal::{self, Record};
 use crate::source::{Source, Watch};
+use crate::standing::{Standing, voided};
 use crate::vault::Store;
 
 use deposit::{Deposit, Hand};
 use dispatch::Dispatcher;
 use jobs::{Job, Jobs};
+use present::Present;
 use window::Cutter;
 
 /// What is to be made.
@@ -70,6 +76,7 @@ pub struct Ingest {
     parent: Option<PointRecord>,
     writer: Uuid,
     attempt: Attempt,
+    present: Present,
     done: Option<Tree>,
 }
 
@@ -100,6 +107,14 @@ pub struct Ingested {
     pub bytes_found_again: u64,
 }
 
+/// The map that a new one is made from.
+#[derive(Clone, Copy)]
+struct Old<'a> {
+    map: Tree,
+    /// Tidy ranges that cannot be read from it; all windows that they touch are cut again.
+    wounds: &'a [Range<u64>],
+}
+
 /// What became of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
@@ -111,27 +126,66 @@ pub struct Committed {
 
 impl Store {
     /// Begins an attempt: announces the writer, durably, and then looks for the parent. A parent
-    /// that is gone is no error; the attempt then has none (see [`Ingest::parent`]).
+    /// that is gone is no error; the attempt then has none (see [`Ingest::parent`]). Fails with
+    /// [`ErrorKind::Voided`] where the point was removed or its attempts were given up.
     pub fn begin(&self, plan: Plan) -> Result<Begun> {
         let inner = self.inner();
-        inner.probe()?;
-        if let Some(record) = self.point(&plan.point)? {
-            return Ok(Begun::Exists(record));
+        if inner.index.supposes() {
+            let context = "this handle reads a store that was repaired in memory only: \
+                           repair it, or open it anew, before points are made";
+            return Err(Error::new(ErrorKind::Invalid, context));
         }
-        let look = |key: &PointKey| self.point(key);
+        inner.probe()?;
+        match self.lasting(&plan.point)? {
+            Standing::Point(record) => return Ok(Begun::Exists(*record)),
+            Standing::GivenUp => return Err(voided(&plan.point)),
+            Standing::Free => {}
+        }
+        // A parent that cannot be read is as good as gone: everything is read again.
+        let look = |key: &PointKey| match self.point(key) {
+            Err(e) if damage::is_damage(&e) => {
+                tracing::warn!(point = %key, error = damage::chain(&e), "no parent: damaged");
+                Ok(None)
+            }
+            other => other,
+        };
         let mut parent = plan.parent.as_ref().map(look).transpose()?.flatten();
         // Maps of another window have nothing in common with the ones that are made now.
         parent = parent.filter(|parent| parent.map.window == inner.config.window);
         let writer = self.announce(plan.point, parent.clone())?.id;
+        // Only now: whoever condemns packs after this sees the announcement and waits.
+        let present = Present::new(inner.objects.clone(), self.condemned()?);
         if let Some(record) = &parent
             && self.point(&record.key)?.is_none()
         {
             parent = None;
         }
+        let standing = self.lasting(&plan.point)?;
+        if !matches!(standing, Standing::Free) {
+            self.renounce(writer)?;
+        }
+        match standing {
+            Standing::Point(record) => return Ok(Begun::Exists(*record)),
+            Standing::GivenUp => return Err(voided(&plan.point)),
+            Standing::Free => {}
+        }
         inner.index.refresh()?;
+        inner.learn_quarantine()?;
         let attempt = inner.index.attempt(&plan.point)?;
         let store = self.clone();
-        Ok(Begun::New(Ingest { store, plan, parent, writer, attempt, done: None }))
+        Ok(Begun::New(Ingest { store, plan, parent, writer, attempt, present, done: None }))
+    }
+
+    /// What became of a key, durably: whoever made the point may have been killed before its
+    /// flush, and what is seen may go with the power. What was listed stays.
+    fn lasting(&self, key: &PointKey) -> Result<Standing> {
+        match self.standing(key)? {
+            Standing::Point(_) => {
+                self.inner().objects.list(point::FOLDER)?;
+                self.standing(key)
+            }
+            other => Ok(other),
+        }
     }
 }
 
@@ -159,6 +213,9 @@ impl Ingest {
         if source.len() != self.plan.size {
             return Err(Error::new(ErrorKind::Invalid, "the source has another size than planned"));
         }
+        let wounds = self.wounds(changed, watch)?;
+        let all = changed.map(|changed| [changed, &wounds].concat());
+        let changed = all.as_deref();
         let window = self.store.config().window;
         let new = Tree::zero(self.plan.size, window);
         let old = match (&self.parent, changed) {
@@ -169,13 +226,33 @@ impl Ingest {
         let jobs = Jobs::new(source, new, old, delta);
         watch.expect(jobs.work());
         let (packs, waiting) = sync_channel(margins::PACKS_WAITING);
-        let deposit = Deposit::new(&self.store, &self.attempt, self.plan.point, packs, watch);
+        let deposit = Deposit::new(self, packs, watch);
+        let old = Old { map: old, wounds: &wounds };
         let tree = process(&deposit, waiting, jobs, source, watch, old)?;
+        let ingested = deposit.tally().ingested(tree.root(&self.store.inner().loader.hasher));
         self.done = Some(tree);
-        Ok(deposit.tally().ingested(tree.root(&self.store.inner().loader.hasher)))
+        Ok(ingested)
+    }
+
+    /// What cannot be read of the parent: it is read from the source again and stored anew, which
+    /// heals every point that shares it.
+    fn wounds(&self, changed: Option<&[Range<u64>]>, watch: &dyn Watch) -> Result<Vec<Range<u64>>> {
+        let inner = self.store.inner();
+        match &self.parent {
+            Some(parent) if changed.is_some() && inner.index.is_wounded() => {
+                let wounds = inner.wounds(&parent.map, watch)?;
+                if !wounds.is_empty() {
+                    let (point, count) = (parent.key, wounds.len());
+                    tracing::warn!(%point, count, "damaged ranges of the parent are read again");
+                }
+                Ok(wounds)
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Creates the point's record: the commit. A reply that was lost is settled by reading back.
+    /// Fails with [`ErrorKind::Voided`] where the attempt was given up meanwhile.
     pub fn commit(self, facts: BTreeMap<String, String>, time: Timestamp) -> Result<Committed> {
         let inner = self.store.inner();
         let Some(map) = self.done else {
@@ -188,12 +265,12 @@ impl Ingest {
             time,
             parent: self.parent.as_ref().map(|parent| parent.key),
             facts,
-            nonce: inner.env.uuid(),
+            nonce: self.writer,
             map,
         };
         let name = record.key.object();
         let sealed = seal::seal(&inner.ring, &inner.env, Record::Point, &name, &record.encode()?)?;
-        if sealed.len() as u64 > margins::RECORD {
+        if sealed.len() as u64 > margins::POINT_RECORD {
             return Err(Error::new(ErrorKind::Invalid, "the facts of a point are too long"));
         }
         #[cfg(feature = "failpoints")]
@@ -204,14 +281,17 @@ impl Ingest {
         )));
         let committed = match inner.objects.create(&name, sealed.into())? {
             Put::Ours => Committed { record, won: true },
-            Put::Theirs => {
-                let theirs = self.store.point(&record.key)?.ok_or_else(|| {
-                    Error::new(ErrorKind::Transient, "a point was made and removed meanwhile")
-                })?;
-                Committed { won: theirs.nonce == record.nonce, record: theirs }
-            }
+            Put::Theirs => match self.store.standing(&record.key)? {
+                Standing::Point(theirs) => {
+                    Committed { won: theirs.nonce == record.nonce, record: *theirs }
+                }
+                Standing::GivenUp | Standing::Free => {
+                    self.retire(false);
+                    return Err(voided(&record.key));
+                }
+            },
         };
-        self.retire();
+        self.retire(committed.won);
         Ok(committed)
     }
 
@@ -220,9 +300,15 @@ impl Ingest {
         self.store.renounce(self.writer)
     }
 
-    /// The announcement has done its work; one that stays is only something to clean up.
-    fn retire(&self) {
-        if let Err(e) = self.store.renounce(self.writer) {
+    /// The announcement has done its work; one that stays is only something to clean up. Whoever
+    /// won keeps it while packs are condemned: a collector that lists points and then writers
+    /// could otherwise miss both the point and the announcement that holds its parent.
+    fn retire(&self, won: bool) {
+        let retired = match self.store.inner().objects.list(gc::CONDEMNED) {
+            Ok(condemned) if won && !condemned.is_empty() => return,
+            listed => listed.and_then(|_| self.store.renounce(self.writer)),
+        };
+        if let Err(e) = retired {
             tracing::warn!(writer = %self.writer, error = %e, "an announcement stays behind");
         }
     }
@@ -235,35 +321,47 @@ fn process<'a>(
     jobs: Jobs<'a>,
     source: &'a dyn Source,
     watch: &'a dyn Watch,
-    old: Tree,
+    old: Old<'a>,
 ) -> Result<Tree> {
-    let waiting = Mutex::new(waiting);
     let (send, queue) = sync_channel::<Job>(margins::WINDOWS_AHEAD);
     let (results, finished) = sync_channel(margins::WINDOWS_AHEAD);
     let queue = Mutex::new(queue);
-    let built = thread::scope(|scope| {
+    keep(deposit, waiting, || {
+        thread::scope(|scope| {
+            for _ in 0..margins::INGEST_WORKERS {
+                let results = results.clone();
+                let queue = &queue;
+                scope.spawn(move || work(deposit, queue, &results, source, watch, old));
+            }
+            drop(results);
+            build(deposit, jobs, send, finished, watch, old)
+        })
+    })
+}
+
+/// Runs `fill` and uploads what it deposits until all is durable or something failed.
+fn keep<'a, T>(
+    deposit: &'a Deposit<'a>,
+    waiting: Receiver<crate::pack::Closed>,
+    fill: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let waiting = Mutex::new(waiting);
+    let filled = thread::scope(|scope| {
         for _ in 0..margins::UPLOADS {
             scope.spawn(|| deposit.upload(&waiting));
         }
-        for _ in 0..margins::INGEST_WORKERS {
-            let results = results.clone();
-            let queue = &queue;
-            scope.spawn(move || work(deposit, queue, &results, source, watch, old));
-        }
-        drop(results);
         // A panic of the source or the watcher here must not leave the uploaders waiting.
-        let building = || build(deposit, jobs, send, finished, watch, old);
-        let built = catch_unwind(AssertUnwindSafe(building))
-            .unwrap_or_else(|_| Err(Error::internal("the builder of a backup panicked")));
+        let filled = catch_unwind(AssertUnwindSafe(fill))
+            .unwrap_or_else(|_| Err(Error::internal("a backup panicked")));
         // Closing the queue of packs ends the uploaders, whatever happened.
         let closed = deposit.close();
-        built.and_then(|tree| closed.map(|()| tree))
+        filled.and_then(|done| closed.map(|()| done))
     });
-    // A failure in an uploader is the cause of whatever the builder saw.
+    // A failure in an uploader is the cause of whatever else was seen.
     deposit.failure().map_or(Ok(()), Err)?;
     // Also what a cancelled attempt has stored can be found again by the next one.
     let published = deposit.publish();
-    built.and_then(|tree| published.map(|()| tree))
+    filled.and_then(|done| published.map(|()| done))
 }
 
 /// Builds the map from the windows as they are finished.
@@ -273,14 +371,15 @@ fn build(
     send: SyncSender<Job>,
     finished: Receiver<dispatch::Done>,
     watch: &dyn Watch,
-    old: Tree,
+    old: Old<'_>,
 ) -> Result<Tree> {
     let size = jobs.size();
     let mut hand = deposit.hand()?;
     let mut leaves = Dispatcher::new(jobs, send, finished, watch);
     let mut put = |node: &[u8]| deposit.put(Kind::Node, node, &mut hand);
     let loader = deposit.loader();
-    let update = Update { loader, old, leaves: &mut leaves, put: &mut put };
+    let (old, wounds) = (old.map, old.wounds);
+    let update = Update { loader, old, wounds, leaves: &mut leaves, put: &mut put };
     let tree = update.run(size)?;
     leaves.finish()?;
     Ok(tree)
@@ -293,7 +392,7 @@ fn work(
     results: &SyncSender<dispatch::Done>,
     source: &dyn Source,
     watch: &dyn Watch,
-    old: Tree,
+    old: Old<'_>,
 ) {
     let mut tools: Option<(Cutter<'_>, Hand)> = None;
     loop {
@@ -308,7 +407,7 @@ fn work(
                 Some(tools) => tools,
                 none => none.insert((Cutter::new(deposit, source, watch), deposit.hand()?)),
             };
-            let leaf = cutter.cut(&job, &old, hand);
+            let leaf = cutter.cut(&job, &old.map, hand);
             deposit.rest(hand);
             leaf
         };
