@@ -22,6 +22,10 @@ pub trait Clock: Send + Sync {
     fn real(&self) -> Timestamp;
     /// Time since some fixed instant; never goes back.
     fn monotonic(&self) -> Duration;
+    /// Holds the calling thread for `time`. A clock that stands still moves on instead.
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
 }
 
 /// A source of unpredictable bytes.
@@ -64,6 +68,11 @@ impl Env {
     /// Time since some fixed instant.
     pub fn monotonic(&self) -> Duration {
         self.clock.monotonic()
+    }
+
+    /// Holds the calling thread for `time`; a simulated clock moves on instead.
+    pub fn pause(&self, time: Duration) {
+        self.clock.pause(time);
     }
 
     /// `N` random bytes.

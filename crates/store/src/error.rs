@@ -38,6 +38,9 @@ pub enum ErrorKind {
     Invalid,
     /// The point is pinned and may not be removed now.
     Pinned,
+    /// The attempt to make a point was given up by garbage collection, or the point was removed:
+    /// nothing can be made under its key any more. Start again with a new key.
+    Voided,
     /// Reading the source of a backup failed.
     Source,
     /// Writing the target of a restore failed.
@@ -103,6 +106,20 @@ impl Error {
         };
         Self::new(kind, context).because(source)
     }
+}
+
+/// An error with everything behind it, for a log.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let links = std::iter::successors(Some(error), |link| (*link).source());
+    links.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Whether the medium under a local folder cannot read a place: it will not get better by trying.
+pub(crate) fn is_of_medium(error: &(dyn StdError + 'static)) -> bool {
+    let io = rustix::io::Errno::IO.raw_os_error();
+    std::iter::successors(Some(error), |link| (*link).source())
+        .filter_map(|link| link.downcast_ref::<std::io::Error>())
+        .any(|link| link.raw_os_error() == Some(io))
 }
 
 /// Looks for a full disk or a poisoned handle anywhere in a chain of sources.

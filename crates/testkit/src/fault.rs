@@ -37,6 +37,17 @@ pub enum Fault {
     LoseReply,
     /// It fails because there is no room.
     Full,
+    /// A put stores half of the bytes and fails.
+    Partial,
+    /// A read ends early, without a failure: half of the bytes come.
+    Short,
+    /// A read fails because the medium cannot read the place.
+    Medium,
+    /// A put is refused as one too many, although nothing has the name.
+    Conflict,
+    /// It succeeds and does something else: a put overwrites, a read ignores the range, a list
+    /// is empty, a deletion does nothing.
+    Lie,
     /// A read works, but one bit of the object is wrong: that of this number, from the start of
     /// the object, if it is among the bytes read.
     FlipBit(u64),
@@ -83,12 +94,19 @@ fn counter(counts: &[AtomicU64; 4], operation: Operation) -> &AtomicU64 {
     }
 }
 
-fn failure(fault: Fault) -> Error {
-    let kind = match fault {
-        Fault::Full => std::io::ErrorKind::StorageFull,
-        _ => std::io::ErrorKind::ConnectionReset,
+fn failure(fault: Fault, location: &Path) -> Error {
+    let source = match fault {
+        Fault::Full => std::io::ErrorKind::StorageFull.into(),
+        // EIO
+        Fault::Medium => std::io::Error::from_raw_os_error(5),
+        _ => std::io::Error::from(std::io::ErrorKind::ConnectionReset),
     };
-    Error::Generic { store: "faulty objects", source: std::io::Error::from(kind).into() }
+    match fault {
+        Fault::Conflict => {
+            Error::AlreadyExists { path: location.to_string(), source: source.into() }
+        }
+        _ => Error::Generic { store: "faulty objects", source: source.into() },
+    }
 }
 
 impl fmt::Debug for Faulty {
@@ -103,6 +121,17 @@ impl fmt::Display for Faulty {
     }
 }
 
+/// The same answer with other bytes.
+async fn with_body(got: GetResult, change: impl FnOnce(&mut Vec<u8>)) -> Result<GetResult> {
+    let (meta, range) = (got.meta.clone(), got.range.clone());
+    let attributes = got.attributes.clone();
+    let mut bytes = got.bytes().await?.to_vec();
+    change(&mut bytes);
+    let body = stream::once(async move { Ok(Bytes::from(bytes)) }).boxed();
+    let payload = GetResultPayload::Stream(body);
+    Ok(GetResult { payload, meta, range, attributes, extensions: Default::default() })
+}
+
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(
@@ -115,9 +144,16 @@ impl ObjectStore for Faulty {
             Fault::None | Fault::FlipBit(_) => self.inner.put_opts(location, payload, opts).await,
             Fault::LoseReply => {
                 self.inner.put_opts(location, payload, opts).await?;
-                Err(failure(Fault::LoseReply))
+                Err(failure(Fault::LoseReply, location))
             }
-            fault => Err(failure(fault)),
+            Fault::Partial => {
+                let bytes: Vec<u8> = payload.iter().flatten().copied().collect();
+                let half = bytes.get(..bytes.len() / 2).unwrap_or_default().to_vec();
+                self.inner.put_opts(location, half.into(), opts).await?;
+                Err(failure(Fault::Partial, location))
+            }
+            Fault::Lie => self.inner.put_opts(location, payload, PutOptions::default()).await,
+            fault => Err(failure(fault, location)),
         }
     }
 
@@ -135,18 +171,23 @@ impl ObjectStore for Faulty {
             Fault::None => self.inner.get_opts(location, options).await,
             Fault::FlipBit(bit) => {
                 let got = self.inner.get_opts(location, options).await?;
-                let (meta, range) = (got.meta.clone(), got.range.clone());
-                let attributes = got.attributes.clone();
-                let mut bytes = got.bytes().await?.to_vec();
-                let place = (bit / 8).checked_sub(range.start).map(|at| at as usize);
-                if let Some(byte) = place.and_then(|at| bytes.get_mut(at)) {
-                    *byte ^= 1 << (bit % 8);
-                }
-                let body = stream::once(async move { Ok(Bytes::from(bytes)) }).boxed();
-                let payload = GetResultPayload::Stream(body);
-                Ok(GetResult { payload, meta, range, attributes, extensions: Default::default() })
+                let place = (bit / 8).checked_sub(got.range.start).map(|at| at as usize);
+                with_body(got, |bytes| {
+                    if let Some(byte) = place.and_then(|at| bytes.get_mut(at)) {
+                        *byte ^= 1 << (bit % 8);
+                    }
+                })
+                .await
             }
-            fault => Err(failure(fault)),
+            Fault::Short => {
+                let got = self.inner.get_opts(location, options).await?;
+                with_body(got, |bytes| bytes.truncate(bytes.len() / 2)).await
+            }
+            Fault::Lie => {
+                let whole = GetOptions { range: None, ..options };
+                self.inner.get_opts(location, whole).await
+            }
+            fault => Err(failure(fault, location)),
         }
     }
 
@@ -175,8 +216,8 @@ impl ObjectStore for Faulty {
                     }
                 }
                 match fault {
-                    Fault::None | Fault::FlipBit(_) => Ok(location),
-                    fault => Err(failure(fault)),
+                    Fault::None | Fault::FlipBit(_) | Fault::Lie => Ok(location),
+                    fault => Err(failure(fault, &location)),
                 }
             }
         });
@@ -184,10 +225,11 @@ impl ObjectStore for Faulty {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let root = Path::default();
-        match self.decide(Operation::List, prefix.unwrap_or(&root)) {
+        let place = prefix.cloned().unwrap_or_default();
+        match self.decide(Operation::List, &place) {
             Fault::None | Fault::FlipBit(_) => self.inner.list(prefix),
-            fault => stream::once(async move { Err(failure(fault)) }).boxed(),
+            Fault::Lie => stream::empty().boxed(),
+            fault => stream::once(async move { Err(failure(fault, &place)) }).boxed(),
         }
     }
 

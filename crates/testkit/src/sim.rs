@@ -45,6 +45,10 @@ impl Clock for SimClock {
     fn monotonic(&self) -> Duration {
         Duration::from_nanos(self.elapsed.load(Ordering::SeqCst).unsigned_abs())
     }
+
+    fn pause(&self, time: Duration) {
+        self.advance(time);
+    }
 }
 
 /// Bytes that look random and follow from a seed.
@@ -95,6 +99,8 @@ mod tests {
         clock.advance(Duration::from_secs(3600));
         assert_eq!(env.domain().duration_since(before).as_secs(), 3600);
         assert_eq!(env.monotonic() - started, Duration::from_secs(3600));
+        env.pause(Duration::from_secs(400));
+        assert_eq!(env.monotonic() - started, Duration::from_secs(4000));
         let (same, other) = (sim_env(1).0, sim_env(2).0);
         let drawn: [u8; 40] = env.bytes();
         assert_eq!(same.bytes::<40>(), drawn);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 
 use super::count::{self, Runner};
-use super::{Outcome, Places, python, tool};
+use super::{Outcome, Places, node, python, tool};
 use crate::process::{self, Ended};
 use crate::{licence, tidy};
 
@@ -25,10 +25,14 @@ pub(super) enum Part {
     Clippy,
     /// Unit and integration tests of all crates.
     Unit,
+    /// The store on servers of S3 and Azure Blob, and behind a network that fails.
+    Objects,
     /// Examples in the documentation.
     Doc,
     /// The binary, as shipped and with fail points.
     Binary,
+    /// A second reader of the store, written from its description alone.
+    Reader,
     /// The demo's whole journey.
     Demo,
     /// The table of wrong requests.
@@ -47,8 +51,10 @@ impl fmt::Display for Part {
             Self::Deny => "deny",
             Self::Clippy => "clippy",
             Self::Unit => "unit",
+            Self::Objects => "objects",
             Self::Doc => "doc",
             Self::Binary => "binary",
+            Self::Reader => "reader",
             Self::Demo => "demo",
             Self::Badinput => "badinput",
             Self::Clients => "clients",
@@ -59,14 +65,16 @@ impl fmt::Display for Part {
 
 impl Part {
     /// All parts, in their order.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Fmt,
         Self::Tidy,
         Self::Deny,
         Self::Clippy,
         Self::Unit,
+        Self::Objects,
         Self::Doc,
         Self::Binary,
+        Self::Reader,
         Self::Demo,
         Self::Badinput,
         Self::Clients,
@@ -80,14 +88,14 @@ impl Part {
             Self::Fmt | Self::Tidy => 60,
             Self::Deny => 240,
             Self::Clippy | Self::Unit | Self::Binary | Self::Clients => 1200,
-            Self::Doc | Self::Demo | Self::Badinput => 300,
-            Self::Kill => 900,
+            Self::Doc | Self::Reader | Self::Demo | Self::Badinput => 300,
+            Self::Objects | Self::Kill => 900,
         })
     }
 
     /// True for parts that drive the built binary.
     pub(super) const fn needs_binary(self) -> bool {
-        matches!(self, Self::Demo | Self::Badinput | Self::Clients | Self::Kill)
+        matches!(self, Self::Reader | Self::Demo | Self::Badinput | Self::Clients | Self::Kill)
     }
 
     /// Runs the part. An error means the same as a failure, told shorter.
@@ -99,17 +107,29 @@ impl Part {
             Self::Deny => run.deny(),
             Self::Clippy => run.component("clippy", "clippy", &CLIPPY),
             Self::Unit => run.unit(),
+            Self::Objects => run.objects(),
             Self::Doc => run.doc(),
             Self::Binary => run.binary(),
+            Self::Reader => run.pytest(READER, &[]),
             Self::Demo => run.demo(),
-            Self::Badinput => run.clients("badinput"),
-            Self::Clients => run.clients("not badinput and not kill"),
-            Self::Kill => run.clients("kill"),
+            Self::Badinput => run.pytest(CLIENTS, &["-m", "badinput"]),
+            Self::Clients => run.pytest(CLIENTS, &["-m", "not badinput and not kill"]),
+            Self::Kill => run.pytest(CLIENTS, &["-m", "kill"]),
         }
     }
 }
 
 const CLIPPY: [&str; 6] = ["--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+
+const CLIENTS: &str = "crates/tresor/tests/clients/python";
+const READER: &str = "crates/store/tests/reader";
+
+/// Only what is worth reading.
+const NEXTEST: [&str; 6] =
+    ["--color", "never", "--status-level", "slow", "--final-status-level", "fail"];
+
+/// The module whose tests need servers.
+const SERVER_TESTS: &str = "target::servers::";
 
 /// What the demo prints when the restored bytes are equal, and the head of its table.
 const DEMO_SAYS: [&str; 2] = ["equals the local one", "seconds"];
@@ -173,29 +193,43 @@ impl Run<'_> {
     }
 
     fn unit(&self) -> anyhow::Result<Outcome> {
-        let nextest = [
-            "nextest",
-            "run",
-            "--workspace",
-            "--locked",
-            "--no-fail-fast",
-            "--color",
-            "never",
-            "--status-level",
-            "slow",
-            "--final-status-level",
-            "fail",
-        ];
-        let libtest =
-            ["test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests"];
-        let (mut command, runner) = if tool::has_cargo_command("nextest") {
-            (self.cargo(&nextest), Runner::Nextest)
-        } else {
-            (self.cargo(&libtest), Runner::Libtest)
+        let (rest, runner) = self.runner();
+        let mut command = self.cargo(rest);
+        command.args(["--workspace", "--locked", "--no-fail-fast"]);
+        match runner {
+            Runner::Nextest => command.args(NEXTEST),
+            _ => command.args(["--lib", "--bins", "--tests"]),
         };
         // Tests of the demo make a file system.
         tool::with_mke2fs(&mut command, &self.places.cache)?;
         self.counted(&mut command, runner, false)
+    }
+
+    /// The tests that the feature `servers` adds, run by a script that has the servers up. They
+    /// fail without it; none at all is a failure too.
+    fn objects(&self) -> anyhow::Result<Outcome> {
+        let folder = self.places.root.join("crates/tresor/tests/servers");
+        let python = python::environment(&folder, &self.places.cache, self.left())?;
+        let node = node::packages(&folder, &self.places.cache, self.left())?;
+        let (rest, runner) = self.runner();
+        let tests = self.cargo(rest);
+        let mut command = python.command();
+        command.arg(folder.join("serve.py")).arg(node).arg(tests.get_program());
+        command.args(tests.get_args()).args(["-p", "tresor", "--features", "servers"]);
+        command.args(["--locked", "--no-fail-fast"]).current_dir(&self.places.root);
+        match runner {
+            Runner::Nextest => command.args(NEXTEST).arg(SERVER_TESTS),
+            _ => command.args(["--bins", SERVER_TESTS]),
+        };
+        self.counted(&mut command, runner, false)
+    }
+
+    /// The subcommand that runs tests, and how it counts.
+    fn runner(&self) -> (&'static [&'static str], Runner) {
+        match tool::has_cargo_command("nextest") {
+            true => (&["nextest", "run"], Runner::Nextest),
+            false => (&["test"], Runner::Libtest),
+        }
     }
 
     fn doc(&self) -> anyhow::Result<Outcome> {
@@ -253,14 +287,15 @@ impl Run<'_> {
         Ok(outcome(ended, log))
     }
 
-    /// The Python clients that carry one of the markers.
-    fn clients(&self, markers: &str) -> anyhow::Result<Outcome> {
-        let folder = self.places.root.join("crates/tresor/tests/clients/python");
+    /// The Python tests in a folder of the checkout that pytest selects so.
+    fn pytest(&self, folder: &str, selection: &[&str]) -> anyhow::Result<Outcome> {
+        let folder = self.places.root.join(folder);
         let python = python::environment(&folder, &self.places.cache, self.left())?;
         let temporary = self.places.work.join(format!("pytest-{}", self.part));
         let mut command = python.command();
         command
-            .args(["-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", "-m", markers])
+            .args(["-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider"])
+            .args(selection)
             .arg(format!("--basetemp={}", temporary.display()))
             .arg(&folder)
             .current_dir(&folder)
