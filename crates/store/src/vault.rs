@@ -134,7 +134,7 @@ impl Store {
             other => return other,
         };
         tracing::warn!(error = damage::chain(&why), "the store is opened without its configuration");
-        let objects = Objects::new(objects, rt);
+        let objects = Objects::new(objects, rt, env.clone());
         let mut failed = why;
         for id in KeyRing::stores(&objects)? {
             match KeyRing::unlock(&objects, id, secret) {
