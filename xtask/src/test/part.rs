@@ -114,7 +114,16 @@ impl Part {
     }
 }
 
-const CLIPPY: [&str; 6] = ["--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+const CLIPPY: [&str; 7] = [
+    "--workspace",
+    "--all-targets",
+    "--locked",
+    // Tests that no other part compiles.
+    "--features=tresor/servers",
+    "--",
+    "-D",
+    "warnings",
+];
 
 /// Only what is worth reading.
 const NEXTEST: [&str; 6] =

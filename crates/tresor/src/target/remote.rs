@@ -49,11 +49,12 @@ impl Bucket {
         match asked {
             Ok(Ok(_)) => Ok(objects),
             Ok(Err(e)) => {
-                let (advice, cause) = (self.advice(&e), cause(&e));
+                let (advice, cause) = (self.advice(Some(&e)), cause(&e));
                 anyhow::bail!("{} cannot be used: {advice} (it said: {cause})", self.url)
             }
             Err(_) => {
-                anyhow::bail!("{} gave no answer within {} s", self.url, FIRST.as_secs())
+                let (advice, limit) = (self.advice(None), FIRST.as_secs());
+                anyhow::bail!("{} gave no answer within {limit} s: {advice}", self.url)
             }
         }
     }
@@ -113,21 +114,21 @@ impl Bucket {
     }
 
     /// What to do about a first request that failed.
-    fn advice(&self, error: &Error) -> String {
+    fn advice(&self, error: Option<&Error>) -> String {
         let (bucket, endpoint, keys) = match self.provider {
             Provider::S3 => ("bucket", "AWS_ENDPOINT_URL and AWS_REGION", S3_KEYS),
             Provider::Azure => ("container", "AZURE_STORAGE_ENDPOINT", AZURE_KEYS),
         };
         // A failed list says its status in words only.
-        let said = chain(error);
+        let said = error.map(|e| chain(e)).unwrap_or_default();
         let says = |codes: &[&str]| {
             codes.iter().any(|code| said.contains(&format!("status code: {code}")))
         };
-        if matches!(error, Error::NotFound { .. }) || says(&["404"]) {
+        if matches!(error, Some(Error::NotFound { .. })) || says(&["404"]) {
             return format!("there is no such {bucket}; make it, or correct its name");
         }
         let denied =
-            matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. });
+            matches!(error, Some(Error::PermissionDenied { .. } | Error::Unauthenticated { .. }));
         if denied || says(&["401", "403"]) {
             return format!(
                 "the credentials were refused; they must allow to list, read, write and delete \
