@@ -181,10 +181,9 @@ impl Blob {
             let message = format!("{header}: that snapshot is the newer one.");
             return Err(Fault::invalid(header, message).into());
         }
-        // The store finds the difference of the whole disk at once, whatever the range: 24 bytes
-        // for each run of changed chunks. Only what lies in the range is kept from here on.
         let mut out = vec![];
-        for change in store.diff(&old.key, &new.key)? {
+        for change in store.diff(&old.key, &new.key, range.clone())? {
+            let change = change?;
             let start = (change.offset / FOOTER_BYTES * FOOTER_BYTES).max(range.start);
             let end = (change.offset + change.len).next_multiple_of(FOOTER_BYTES).min(range.end);
             if start < end {

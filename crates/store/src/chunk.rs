@@ -2,7 +2,8 @@
 //!
 //! File systems place data on block boundaries, so cuts lie on a grid of 4 KiB blocks and are
 //! decided by a hash of one whole block: data that moves by whole blocks is found again, at a
-//! fraction of the cost of a byte-wise rolling hash.
+//! fraction of the cost of a byte-wise rolling hash. Only blocks at which a chunk may end are
+//! hashed.
 //!
 //! The cuts of a window are a pure function of its bytes and the seed. In one window
 //! - a *hole* is a maximal run of zero blocks that has at least `zero_run_blocks` blocks or
@@ -17,28 +18,60 @@
 //! blocks behind the start of its item cannot move that start; a closer one can move it, but not
 //! the start of the item before. (2) If old and new cutting both have a boundary behind a change
 //! and the next `H` blocks are unchanged, they agree from there to the next change.
+//!
+//! # What cuts give away
+//!
+//! Whoever sees the store sees about how long chunks are. The hash of a block is therefore a
+//! secret function: the tag of AES-256-GCM over the block as associated data, with nothing to
+//! encrypt and always the same nonce, and of that tag keyed BLAKE3, both keys from the domain's
+//! seed. With a fixed nonce the tag is GHASH plus a constant, a universal hash: two different
+//! blocks of at most 4096 bytes have the same tag with a probability of at most 257 / 2^128 over
+//! the key. (The rule that a nonce is never used twice guards tags that are shown and texts that
+//! are encrypted; here is no text, and no tag leaves this module.) A pseudo-random function of
+//! an almost universal hash is a pseudo-random function (Carter and Wegman, Shoup): after `q`
+//! different blocks, cuts differ from coins that were thrown once for each block by no more than
+//! `q^2 * 257 / 2^129` beside the distance of AES and BLAKE3 from random functions.
+//!
+//! So lengths tell nothing about the bytes of a block, and nothing about the seed, also to
+//! somebody who chose what is backed up. What they do tell, as with all cuts by content: that
+//! contents are equal where long rows of lengths are equal; and somebody who can have files of
+//! his choice backed up into the same domain learns where those are cut, and can look for the
+//! same row of lengths in what others back up. Compression and duplicates say as much.
 
 use std::ops::Range;
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use zeroize::Zeroizing;
+
 use crate::config::StoreConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Bytes of a block: the grid of all cuts.
 pub const BLOCK: usize = 4096;
 
-/// What cutting needs to know about one block.
+/// What cutting needs to know about each block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Block {
     /// All bytes are zero.
     Zero,
-    /// The seeded hash of the block.
-    Data(u64),
+    /// Some byte is not.
+    Data,
+}
+
+impl Block {
+    /// Looks at the bytes of one block.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        if is_zero(bytes) { Self::Zero } else { Self::Data }
+    }
 }
 
 /// The blocks of one window, looked at one by one so that a caller can read them late.
 pub(crate) trait Blocks {
     /// The block with this number.
     fn block(&mut self, number: u32) -> Result<Block>;
+
+    /// The bytes of a block that was looked at and is not zero.
+    fn data(&mut self, number: u32) -> Result<&[u8]>;
 
     /// The bytes of blocks before this one will not be asked for.
     fn forget(&mut self, _before: u32) {}
@@ -57,39 +90,42 @@ pub(crate) struct Rule {
     max: u32,
     pub(crate) hole: u32,
     threshold: u64,
-    seed: (u64, u64),
+    /// Makes the tag of a block.
+    universal: LessSafeKey,
+    /// Key of the function of the tag.
+    random: Zeroizing<[u8; 32]>,
 }
 
 impl Rule {
     /// The rule for a configuration and a domain's seed.
-    pub(crate) fn new(config: &StoreConfig, seed: &[u8; 16]) -> Self {
+    pub(crate) fn new(config: &StoreConfig, seed: &[u8; 16]) -> Result<Self> {
         let block = BLOCK as u32;
         // A cut is tried at each block once the minimum is reached: on average this many tries.
         let tries = u64::from(((config.chunk_mean - config.chunk_min) / block).max(1));
-        let seed = u128::from_le_bytes(*seed);
-        Self {
+        let [universal, random] = ["tresor 0 cut universal", "tresor 0 cut random"]
+            .map(|context| Zeroizing::new(blake3::derive_key(context, seed)));
+        let universal = UnboundKey::new(&AES_256_GCM, universal.as_slice())
+            .map_err(|_| Error::internal("key length"))?;
+        Ok(Self {
             min: config.chunk_min / block,
             max: config.chunk_max / block,
             hole: config.zero_run_blocks,
             threshold: u64::MAX / tries,
-            // Odd factors are invertible: no two checksums are thrown together.
-            seed: (seed as u64 | 1, (seed >> 64) as u64),
-        }
+            universal: LessSafeKey::new(universal),
+            random,
+        })
     }
 
-    /// Classifies one block; `bytes` is shorter than a block only at the end of a disk.
-    ///
-    /// The checksum finds equal blocks fast; the secret multiplication makes it impossible to
-    /// tell from the lengths of chunks where a known file was cut.
-    pub(crate) fn classify(&self, bytes: &[u8]) -> Block {
-        if is_zero(bytes) {
-            return Block::Zero;
-        }
-        let sum = u64::from(crc32fast::hash(bytes)) << 32 | bytes.len() as u64;
-        let wide = u128::from(sum ^ self.seed.1) * u128::from(self.seed.0);
-        let folded = (wide as u64) ^ (wide >> 64) as u64;
-        let again = u128::from(folded ^ self.seed.0) * u128::from(self.seed.1 | 1);
-        Block::Data((again as u64) ^ (again >> 64) as u64)
+    /// The hash of one block; `bytes` is shorter than a block only at the end of a disk.
+    pub(crate) fn hash(&self, bytes: &[u8]) -> Result<u64> {
+        let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
+        let tag = self
+            .universal
+            .seal_in_place_separate_tag(nonce, Aad::from(bytes), &mut [])
+            .map_err(|_| Error::internal("a block has no tag"))?;
+        let hash = blake3::keyed_hash(&self.random, tag.as_ref());
+        let (first, _) = hash.as_bytes().as_chunks::<8>();
+        Ok(first.first().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
     }
 
     /// The stretch that begins at block `start`, a boundary, of a window of `end` blocks.
@@ -116,11 +152,11 @@ impl Rule {
             }
             at += 1;
             let len = at - start;
-            let cut = match block {
-                Block::Data(hash) => len >= self.min && hash < self.threshold,
-                Block::Zero => false,
-            };
-            if cut || len == self.max {
+            if len == self.max {
+                break;
+            }
+            let may = len >= self.min && block == Block::Data;
+            if may && self.hash(blocks.data(at - 1)?)? < self.threshold {
                 break;
             }
         }
@@ -137,15 +173,8 @@ impl Rule {
     }
 }
 
-impl Drop for Rule {
-    fn drop(&mut self) {
-        use zeroize::Zeroize;
-        self.seed.zeroize();
-    }
-}
-
 /// Whether all bytes are zero, at the speed of memory.
-pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+fn is_zero(bytes: &[u8]) -> bool {
     let (rows, rest) = bytes.as_chunks::<256>();
     rows.iter().all(|row| {
         let (words, _) = row.as_chunks::<16>();

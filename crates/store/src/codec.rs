@@ -3,6 +3,8 @@
 //! What was compressed is decompressed and compared before it is stored (if the store's
 //! configuration says so): bad memory is then found while the source still has the bytes.
 
+use std::io::Cursor;
+
 use zstd::bulk::{Compressor, Decompressor};
 
 use crate::error::{Error, Result};
@@ -37,7 +39,6 @@ impl Encoding {
 pub(crate) struct Encoder {
     compressor: Compressor<'static>,
     checker: Option<Decoder>,
-    packed: Vec<u8>,
 }
 
 impl Encoder {
@@ -45,26 +46,31 @@ impl Encoder {
         let compressor = Compressor::new(level)
             .map_err(|e| Error::internal("no compression context").because(e))?;
         let checker = check.then(Decoder::new).transpose()?;
-        Ok(Self { compressor, checker, packed: Vec::new() })
+        Ok(Self { compressor, checker })
     }
 
-    /// The smaller one of `raw` and its compressed form.
-    pub(crate) fn encode<'a>(&'a mut self, raw: &'a [u8]) -> Result<(Encoding, &'a [u8])> {
-        self.packed.clear();
-        self.packed.reserve(zstd::zstd_safe::compress_bound(raw.len()));
-        self.compressor
-            .compress_to_buffer(raw, &mut self.packed)
-            .map_err(|e| Error::internal("compression failed").because(e))?;
-        if self.packed.len() >= raw.len() {
-            return Ok((Encoding::Raw, raw));
+    /// Appends the smaller one of `raw` and its compressed form to `out`.
+    pub(crate) fn append(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<Encoding> {
+        let start = out.len();
+        out.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        let mut at = Cursor::new(std::mem::take(out));
+        at.set_position(start as u64);
+        let compressed = self.compressor.compress_to_buffer(raw, &mut at);
+        *out = at.into_inner();
+        compressed.map_err(|e| Error::internal("compression failed").because(e))?;
+        let packed = out.get(start..).unwrap_or_default();
+        if packed.len() >= raw.len() {
+            out.truncate(start);
+            out.extend_from_slice(raw);
+            return Ok(Encoding::Raw);
         }
         if let Some(checker) = &mut self.checker
-            && checker.decode(Encoding::Zstd, &self.packed, raw.len())? != raw
+            && checker.decode(Encoding::Zstd, packed, raw.len())? != raw
         {
             let context = "compressed bytes do not decompress to what they were: check the memory";
             return Err(Error::corrupt(context));
         }
-        Ok((Encoding::Zstd, &self.packed))
+        Ok(Encoding::Zstd)
     }
 }
 
@@ -103,5 +109,29 @@ impl Decoder {
             return Err(Error::corrupt("stored bytes have the wrong length"));
         }
         Ok(raw)
+    }
+
+    /// The same, into memory of exactly the right size.
+    pub(crate) fn decode_into(
+        &mut self,
+        encoding: Encoding,
+        stored: &[u8],
+        out: &mut [u8],
+    ) -> Result<()> {
+        let len = match encoding {
+            Encoding::Raw if stored.len() == out.len() => {
+                out.copy_from_slice(stored);
+                stored.len()
+            }
+            Encoding::Raw => stored.len(),
+            Encoding::Zstd => self
+                .decompressor
+                .decompress_to_buffer(stored, out)
+                .map_err(|e| Error::corrupt("stored bytes do not decompress").because(e))?,
+        };
+        if len != out.len() {
+            return Err(Error::corrupt("stored bytes have the wrong length"));
+        }
+        Ok(())
     }
 }

@@ -1,14 +1,15 @@
 //! What differs between two points.
 //!
 //! Equal subtrees are skipped by their ids, so the cost follows the difference. The answer is
-//! exact to chunks: it names every byte that differs, and at most the rest of the chunks that
-//! hold such bytes.
+//! exact to chunks: it names every byte that differs, and besides at most the rest of the chunks
+//! that hold such bytes and those behind them that were cut in another way. It comes window by window: memory does not follow the size of the difference.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 
-use crate::error::{Error, Result};
-use crate::load::Loader;
-use crate::map::{FANOUT, Item, Side, Tree, span};
+use crate::error::Result;
+use crate::id::Id;
+use crate::map::{Compare, Difference, Item, Seen, Tree};
 use crate::point::PointKey;
 use crate::vault::Store;
 
@@ -32,52 +33,79 @@ pub struct DiffRange {
     pub kind: DiffKind,
 }
 
+impl DiffRange {
+    /// Behind its last byte.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.len)
+    }
+}
+
 impl Store {
-    /// The ranges of `newer` that differ from `older`, in order, merged where they touch. What
-    /// lies behind the end of `older` counts as zeros there; what lies behind the end of `newer`
-    /// is not reported.
-    pub fn diff(&self, older: &PointKey, newer: &PointKey) -> Result<Vec<DiffRange>> {
+    /// What lies in `within` and differs between `older` and `newer`. What lies behind the end of
+    /// `older` counts as zeros there; what lies behind the end of `newer` is not reported.
+    pub fn diff(&self, older: &PointKey, newer: &PointKey, within: Range<u64>) -> Result<Diff<'_>> {
         let old = self.find_or_pinned(older)?.map;
         let new = self.find_or_pinned(newer)?.map;
+        let within = within.start..within.end.min(new.size);
         let loader = &self.inner().loader;
-        let mut walk = Walk { loader, old, new, out: Vec::new() };
-        let height = new.height;
-        let side = Side::of(&old, height, loader)?;
-        walk.subtree(height, 0, side, Side::Node(new.top))?;
-        Ok(walk.out)
+        let seen = |tree| Seen { tree, loader };
+        let first = within.start / u64::from(new.window.max(1));
+        let compare = Compare::new(seen(old), seen(new), first)?;
+        Ok(Diff { store: self, compare, old, new, within, found: VecDeque::new(), over: false })
     }
 }
 
-struct Walk<'a> {
-    loader: &'a Loader,
+/// The ranges that differ, in order, merged where they touch. After an error it ends.
+pub struct Diff<'a> {
+    store: &'a Store,
+    compare: Compare<'a>,
     old: Tree,
     new: Tree,
-    out: Vec<DiffRange>,
+    within: Range<u64>,
+    /// Ranges of windows that were looked at; the last one may go on in the next window.
+    found: VecDeque<DiffRange>,
+    over: bool,
 }
 
-impl Walk<'_> {
-    fn subtree(&mut self, level: u8, first: u64, old: Side, new: Side) -> Result<()> {
-        if old == new || first >= self.new.windows() {
-            return Ok(());
+impl std::fmt::Debug for Diff<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Diff").field("within", &self.within).finish_non_exhaustive()
+    }
+}
+
+impl Iterator for Diff<'_> {
+    type Item = Result<DiffRange>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.found.len() < 2 && !self.over {
+            if let Err(e) = self.advance() {
+                self.over = true;
+                self.found.clear();
+                return Some(Err(e));
+            }
         }
-        if level == 0 {
-            return self.window(first, old, new);
+        self.found.pop_front().map(Ok)
+    }
+}
+
+impl Diff<'_> {
+    /// Looks at the next window that differs.
+    fn advance(&mut self) -> Result<()> {
+        loop {
+            let Some(difference) = self.compare.next()? else {
+                self.over = true;
+                return Ok(());
+            };
+            let Difference::Leaf { window, old, new } = difference else { continue };
+            if self.new.start(window) >= self.within.end {
+                self.over = true;
+                return Ok(());
+            }
+            return self.window(window, old, new);
         }
-        let olds = old.children(level, &self.old, self.loader)?;
-        let news = new.children(level, &self.new, self.loader)?;
-        let child = |of: &Option<Vec<Side>>, place: u64| {
-            let side = of.as_ref().and_then(|all| all.get(place as usize)).copied();
-            side.unwrap_or(Side::Node(None))
-        };
-        let below = span(level - 1);
-        for place in 0..FANOUT {
-            let begin = first + place * below;
-            self.subtree(level - 1, begin, child(&olds, place), child(&news, place))?;
-        }
-        Ok(())
     }
 
-    fn window(&mut self, window: u64, old: Side, new: Side) -> Result<()> {
+    fn window(&mut self, window: u64, old: Option<Id>, new: Option<Id>) -> Result<()> {
         let start = self.new.start(window);
         let old = self.items(&self.old, window, old)?;
         let new = self.items(&self.new, window, new)?;
@@ -105,12 +133,11 @@ impl Walk<'_> {
     }
 
     /// The items of a window with their offsets in it.
-    fn items(&self, tree: &Tree, window: u64, side: Side) -> Result<Vec<(u64, Item)>> {
+    fn items(&self, tree: &Tree, window: u64, leaf: Option<Id>) -> Result<Vec<(u64, Item)>> {
         let len = tree.len(window);
-        let items = match side {
-            Side::Node(Some(id)) => self.loader.node(&id)?.items(len)?.to_vec(),
-            Side::Above => return Err(Error::internal("a window lies above its map")),
-            Side::Node(None) => vec![Item::Hole { len }],
+        let items = match leaf {
+            Some(id) => self.store.inner().loader.node(&id)?.items(len)?.to_vec(),
+            None => vec![Item::Hole { len }],
         };
         let mut at = 0;
         let place = |item: Item| {
@@ -122,10 +149,14 @@ impl Walk<'_> {
     }
 
     fn add(&mut self, offset: u64, len: u64, kind: DiffKind) {
-        let touches = |last: &&mut DiffRange| last.kind == kind && last.offset + last.len == offset;
-        match self.out.last_mut().filter(touches) {
-            Some(last) => last.len += len,
-            None => self.out.push(DiffRange { offset, len, kind }),
+        let (start, end) = (offset.max(self.within.start), (offset + len).min(self.within.end));
+        if start >= end {
+            return;
+        }
+        let range = DiffRange { offset: start, len: end - start, kind };
+        match self.found.back_mut().filter(|last| last.kind == kind && last.end() == start) {
+            Some(last) => last.len += range.len,
+            None => self.found.push_back(range),
         }
     }
 }

@@ -38,6 +38,9 @@ pub enum ErrorKind {
     Invalid,
     /// The point is pinned and may not be removed now.
     Pinned,
+    /// The attempt to make a point was given up by garbage collection, or the point was removed:
+    /// nothing can be made under its key any more. Start again with a new key.
+    Voided,
     /// Reading the source of a backup failed.
     Source,
     /// Writing the target of a restore failed.

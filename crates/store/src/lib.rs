@@ -27,32 +27,44 @@
 //!
 //! Within one process and across processes, on one store:
 //!
-//! | | ingest | read | pin | remove |
-//! |---|---|---|---|---|
-//! | ingest | yes (1) | yes | yes | yes (2) |
-//! | read | yes | yes | yes | with a pin (3) |
-//! | pin | yes | yes | yes | yes (4) |
-//! | remove | yes (2) | with a pin (3) | yes (4) | yes (5) |
+//! | | ingest | read | pin | remove | collect |
+//! |---|---|---|---|---|---|
+//! | ingest | yes (1) | yes | yes | yes (2) | yes (6) |
+//! | read | yes | yes | yes | with a pin (3) | with a pin (3) |
+//! | pin | yes | yes | yes | yes (4) | yes (7) |
+//! | remove | yes (2) | with a pin (3) | yes (4) | yes (5) | yes |
+//! | collect | yes (6) | with a pin (3) | yes (7) | yes | yes (8) |
 //!
-//! "Read" is restore, random read and difference; "remove" is the removal of a point.
+//! "Read" is restore, random read and difference; "remove" is the removal of a point; "collect"
+//! is the collection of garbage (see `gc`).
 //! 1. Names are random; of two attempts at one point, the point's key decides.
 //! 2. The writer's announcement keeps a copy of the parent's record.
-//! 3. Without a pin the bytes may go once garbage is collected.
+//! 3. Without a pin the bytes of a removed point may go at any time. Chunks of listed points
+//!    move; a reader finds them again.
 //! 4. A pin that is seen in time refuses the removal; one that is late keeps a copy of the record.
 //! 5. Removing twice is removing once.
+//! 6. A writer relies on no pack that is condemned or gone; a collector waits for the writers
+//!    that cannot know, or fences them.
+//! 7. A pin of a point that is listed always; a further pin of a removed point not while packs
+//!    are condemned.
+//! 8. Of two decisions about one pack the first counts; copies of one chunk in two packs that
+//!    two collectors condemn are never both deleted.
 //!
-//! Collection of garbage, verification, repair and replication are not built yet: removing a
-//! point frees no bytes.
+//! Copying to another store is reading, with a pin, here and ingesting there.
 
 mod cache;
+mod census;
 mod chunk;
 mod codec;
 mod config;
+mod copy;
+mod damage;
 mod diff;
 pub mod durable;
 pub mod env;
 mod error;
 mod field;
+mod gc;
 #[cfg(test)]
 mod golden;
 mod id;
@@ -70,15 +82,19 @@ mod read;
 mod restore;
 mod seal;
 mod source;
+mod standing;
 mod vault;
 
+pub use census::{Census, Count, Shape};
 pub use chunk::BLOCK;
 pub use config::{FORMAT, StoreConfig};
-pub use diff::{DiffKind, DiffRange};
+pub use copy::{COPIED_FROM_POINT, COPIED_FROM_ROOT, COPIED_FROM_STORE, Copied};
+pub use damage::{Damaged, Points};
+pub use diff::{Diff, DiffKind, DiffRange};
 pub use error::{Error, ErrorKind, Result};
 pub use id::Root;
 pub use ingest::{Begun, Committed, Ingest, Ingested, Plan};
-pub use keys::{Domain, RecoveryKey, Secret};
+pub use keys::{Domain, RecoveryKey, Secret, SlotCopies, SlotInfo, SlotKind};
 pub use object::LocalObjects;
 pub use pin::{Pin, PinRecord, WriterRecord};
 pub use point::{PointKey, PointRecord};

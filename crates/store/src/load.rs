@@ -15,7 +15,7 @@ use crate::keys::{KeyRing, ObjectKey};
 use crate::map::Node;
 use crate::margins;
 use crate::object::Objects;
-use crate::pack::{Location, Pack, open_frame};
+use crate::pack::{Location, Pack, open_frame, open_frame_into};
 
 /// Buffers of one thread that decodes frames.
 pub(crate) struct Bench {
@@ -105,18 +105,38 @@ impl Loader {
         Ok(out)
     }
 
+    /// Opens the frame of a chunk into memory of exactly its size.
+    pub(crate) fn open_into(
+        &self,
+        at: &Location,
+        id: Id,
+        frame: &mut [u8],
+        tools: (&mut Decoder, &mut [u8]),
+    ) -> Result<()> {
+        let key = self.key(&at.pack)?;
+        open_frame_into(&self.ring, &self.hasher, &key, at, (Kind::Chunk, id), frame, tools)
+    }
+
     fn read<T>(&self, kind: Kind, id: &Id, then: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
-        let at = self.locate(id)?;
-        let (at, mut frame) = match self.frame(&at) {
-            // Moved to another pack since the index was read: look again, once.
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                self.index.refresh()?;
-                let at = self.locate(id)?;
-                (at, self.frame(&at).map_err(|e| lost(id).because(e))?)
+        let mut missing = None;
+        for _ in 0..margins::PLACES {
+            let at = match (self.locate(id), missing.take()) {
+                (Err(e), Some(cause)) if e.kind() == ErrorKind::Corrupt => {
+                    return Err(lost(id).because(cause));
+                }
+                (at, _) => at?,
+            };
+            match self.frame(&at) {
+                // Collected, and moved to another pack if it is needed: look again elsewhere.
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    self.index.gone(at.pack.name);
+                    self.index.refresh()?;
+                    missing = Some(e);
+                }
+                frame => return self.open(&at, (kind, *id), &mut frame?, then),
             }
-            other => (at, other?),
-        };
-        self.open(&at, (kind, *id), &mut frame, then)
+        }
+        Err(lost(id))
     }
 
     fn frame(&self, at: &Location) -> Result<Vec<u8>> {

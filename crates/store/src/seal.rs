@@ -1,4 +1,4 @@
-//! Small encrypted records: points, writers, pins.
+//! Small encrypted records: points, writers, pins and what collection of garbage writes down.
 //!
 //! ```text
 //! 0   magic "TRSRRECD"        8
@@ -31,6 +31,18 @@ pub(crate) enum Record {
     Writer,
     /// A pin.
     Pin,
+    /// A key that no attempt can commit under any more.
+    Void,
+    /// A point was removed.
+    Removed,
+    /// An attempt at a key was given up that may still be alive.
+    Stale,
+    /// Packs that a collection wants to delete.
+    Condemned,
+    /// Those of them that are dead for ever.
+    Confirmed,
+    /// The writers that a decision about condemned packs waits for.
+    Awaited,
 }
 
 impl Record {
@@ -39,6 +51,12 @@ impl Record {
             Self::Point => 1,
             Self::Writer => 2,
             Self::Pin => 3,
+            Self::Void => 4,
+            Self::Removed => 5,
+            Self::Stale => 6,
+            Self::Condemned => 7,
+            Self::Confirmed => 8,
+            Self::Awaited => 11,
         }
     }
 }
@@ -66,6 +84,13 @@ pub(crate) fn seal(
     let tag = ring.object(PURPOSE, epoch, &salt)?.seal(0, &aad, text)?;
     out.extend_from_slice(&tag);
     Ok(out)
+}
+
+/// Whether `bytes` say that they are a record of this kind. Opening proves it.
+pub(crate) fn is(record: Record, bytes: &[u8]) -> bool {
+    let mut fields = Fields::new("a record", bytes);
+    let kind = fields.magic(MAGIC).and_then(|()| fields.u16()).and_then(|_| fields.u16());
+    kind.is_ok_and(|code| code == record.code())
 }
 
 /// Decrypts a record that was read from `name`.

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use object_store::ObjectStore;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,14 +11,14 @@ use uuid::Uuid;
 
 use crate::chunk::Rule;
 use crate::config::{self, StoreConfig};
+use crate::damage::{self, Damaged, Records};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
-use crate::keys::{self, Domain, KeyRing, RecoveryKey, Secret, Slots};
+use crate::keys::{self, Domain, KeyRing, RecoveryKey, Secret};
 use crate::load::Loader;
 use crate::margins;
 use crate::object::{Objects, Put};
-use crate::point::{self, PointKey, PointRecord};
 use crate::seal::{self, Record};
 
 const CONFIG: &str = "config";
@@ -40,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) rule: Rule,
     pub(crate) index: Arc<Index>,
     pub(crate) loader: Loader,
+    /// The configuration was lost: what would be written would not fit what is there.
+    remains: bool,
     probed: Mutex<bool>,
 }
 
@@ -78,15 +79,9 @@ impl Store {
         let objects = Objects::new(objects, rt, env.clone());
         objects.probe()?;
         let id = env.uuid();
-        let ring = KeyRing::random(id, domain, &env);
         let recovery = RecoveryKey::random(&env);
-        let mut slots = Slots::new(id);
-        slots.add(&ring, secret, &config, &env)?;
-        slots.add(&ring, &Secret::Recovery(recovery.clone()), &config, &env)?;
-        let slots = Bytes::from(slots.encode()?);
-        for copy in 0..margins::SLOT_COPIES {
-            objects.create_unique(&keys::object(id, 0, copy), slots.clone())?;
-        }
+        let secrets = [(secret, "first"), (&Secret::Recovery(recovery.clone()), "recovery")];
+        let ring = keys::found(&objects, id, domain, &secrets, &config, &env)?;
         // The configuration comes last: a store exists once it does, and only one can.
         let mut object = config::encode(id, &config)?;
         let code = ring.code(CONFIG_CODE, &object)?;
@@ -94,7 +89,7 @@ impl Store {
         if objects.create(CONFIG, object.into())? == Put::Theirs {
             return Err(Error::new(ErrorKind::Exists, "there is a store already"));
         }
-        let store = Self::assemble(objects, ring, config, cache, env)?;
+        let store = Self::assemble(objects, ring, Some(config), cache, env)?;
         *store.0.probed.lock().unwrap_or_else(PoisonError::into_inner) = true;
         Ok((store, recovery))
     }
@@ -114,27 +109,59 @@ impl Store {
             _ => e,
         })?;
         let decoded = config::decode(&found)?;
-        let ring = unlock(&objects, decoded.store, secret)?;
+        let ring = KeyRing::unlock(&objects, decoded.store, secret)?;
         if ring.code(CONFIG_CODE, &decoded.covered)? != decoded.code {
             return Err(Error::corrupt("the configuration object is not authentic"));
         }
-        Self::assemble(objects, ring, decoded.config, cache, env)
+        Self::assemble(objects, ring, Some(decoded.config), cache, env)
+    }
+
+    /// Opens a store for reading although its configuration is lost or damaged: `secret` and a
+    /// copy of the key slots are enough. A store that is whole is opened as ever.
+    ///
+    /// Nothing can be written through a handle without its configuration. What the index lacks
+    /// is found by a repair, which need not change the store.
+    pub fn open_remains(
+        objects: Arc<dyn ObjectStore>,
+        rt: Handle,
+        cache: &Path,
+        secret: &Secret,
+        env: Env,
+    ) -> Result<Self> {
+        let opened = Self::open(objects.clone(), rt.clone(), cache, secret, env.clone());
+        let why = match opened {
+            Err(e) if e.kind() == ErrorKind::NotFound || damage::is_damage(&e) => e,
+            other => return other,
+        };
+        tracing::warn!(error = damage::chain(&why), "the store is opened without its configuration");
+        let objects = Objects::new(objects, rt, env.clone());
+        let mut failed = why;
+        for id in KeyRing::stores(&objects)? {
+            match KeyRing::unlock(&objects, id, secret) {
+                Ok(ring) => return Self::assemble(objects, ring, None, cache, env),
+                Err(e) => failed = e,
+            }
+        }
+        Err(failed)
     }
 
     fn assemble(
         objects: Objects,
         ring: KeyRing,
-        config: StoreConfig,
+        config: Option<StoreConfig>,
         cache: &Path,
         env: Env,
     ) -> Result<Self> {
+        let remains = config.is_none();
+        let config = config.unwrap_or_default();
         let ring = Arc::new(ring);
         let index = Index::open(objects.clone(), Arc::clone(&ring), env.clone(), cache)?;
         let index = Arc::new(index);
         let loader = Loader::new(objects.clone(), Arc::clone(&ring), Arc::clone(&index));
-        let rule = Rule::new(&config, &ring.domain.seed);
+        let rule = Rule::new(&config, &ring.domain.seed)?;
         let (id, probed) = (ring.store, Mutex::new(false));
-        let inner = Inner { id, config, env, objects, ring, rule, index, loader, probed };
+        let inner =
+            Inner { id, config, env, objects, ring, rule, index, loader, remains, probed };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -157,44 +184,21 @@ impl Store {
         self.0.ring.domain.clone()
     }
 
-    /// All committed points, by key.
-    pub fn points(&self) -> Result<Vec<PointRecord>> {
-        let mut out = Vec::new();
-        for name in self.0.objects.list(point::FOLDER)? {
-            let key: PointKey = name.parse().map_err(|e| {
-                Error::corrupt(format!("object {}/{name} is no point", point::FOLDER)).because(e)
-            })?;
-            // Gone since it was listed: removed, no error.
-            out.extend(self.point(&key)?);
-        }
-        Ok(out)
-    }
-
-    /// A committed point.
-    pub fn point(&self, key: &PointKey) -> Result<Option<PointRecord>> {
-        let name = key.object();
-        let bytes = match self.0.objects.get(&name, margins::RECORD) {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let body = seal::open(&self.0.ring, Record::Point, &name, &bytes)?;
-        PointRecord::decode(&body, key, &self.0.loader.hasher).map(Some)
-    }
-
-    /// Removes a point, durably; one that is gone already is no error. A pinned point stays and
-    /// the call fails with [`ErrorKind::Pinned`]. What only this point reached becomes garbage.
-    pub fn remove_point(&self, key: &PointKey) -> Result<()> {
-        if let Some(pin) = self.pins()?.into_iter().find(|pin| pin.point.key == *key) {
-            let context = format!("point {key} is pinned by {}", pin.holder);
-            return Err(Error::new(ErrorKind::Pinned, context));
-        }
-        self.0.objects.delete(&key.object())
+    /// The index runs that cannot be read. What only they name is not found until the store is
+    /// repaired; all else is.
+    pub fn damaged_runs(&self) -> Vec<Damaged> {
+        self.0.index.damaged()
     }
 }
 
 impl Inner {
     /// Before the first write through a handle: is the target fit for it?
     pub(crate) fn probe(&self) -> Result<()> {
+        if self.remains {
+            let context = "the store's configuration is lost: it can only be read; copy its points \
+                           to a new store";
+            return Err(Error::new(ErrorKind::Unsupported, context));
+        }
         let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
         if !*probed {
             self.objects.probe()?;
@@ -210,49 +214,49 @@ impl Inner {
         name: &str,
         body: &impl Serialize,
     ) -> Result<()> {
+        match self.offer_record(record, name, body)? {
+            Put::Ours => Ok(()),
+            Put::Theirs => Err(Error::corrupt(format!("object {name} holds foreign bytes"))),
+        }
+    }
+
+    /// Creates an encrypted record under a name that somebody else may have taken.
+    pub(crate) fn offer_record(
+        &self,
+        record: Record,
+        name: &str,
+        body: &impl Serialize,
+    ) -> Result<Put> {
         let json = serde_json::to_vec(body)
             .map_err(|e| Error::internal("a record cannot be encoded").because(e))?;
         let sealed = seal::seal(&self.ring, &self.env, record, name, &json)?;
-        self.objects.create_unique(name, sealed.into())
+        self.objects.create(name, sealed.into())
     }
 
-    /// All records in a folder.
+    /// All records in a folder, damaged ones apart.
     pub(crate) fn read_records<T: DeserializeOwned>(
         &self,
         record: Record,
         folder: &str,
-    ) -> Result<Vec<T>> {
-        let mut out = Vec::new();
+    ) -> Result<Records<T>> {
+        let mut out = Records { good: Vec::new(), damaged: Vec::new() };
         for leaf in self.objects.list(folder)? {
             let name = format!("{folder}/{leaf}");
-            let bytes = match self.objects.get(&name, margins::RECORD) {
-                Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                other => other?,
-            };
-            let body = seal::open(&self.ring, record, &name, &bytes)?;
-            let decoded = serde_json::from_slice(&body)
-                .map_err(|e| Error::corrupt(format!("record {name} cannot be read")).because(e))?;
-            out.push(decoded);
+            match self.read_record(record, &name) {
+                Ok(decoded) => out.good.push((name, decoded)),
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) if damage::is_damage(&e) => out.damaged.push((name, e)),
+                Err(e) => return Err(e),
+            }
         }
         Ok(out)
     }
-}
 
-/// Opens the newest whole copy of the key slots with `secret`.
-fn unlock(objects: &Objects, store: Uuid, secret: &Secret) -> Result<KeyRing> {
-    let prefix = format!("{}-", store.simple());
-    let mut names = objects.list(keys::folder())?;
-    names.retain(|name| name.starts_with(&prefix));
-    let mut damage = Error::new(ErrorKind::Corrupt, "the store has no key slots");
-    for name in names.iter().rev() {
-        let slots = objects
-            .get(&format!("{}/{name}", keys::folder()), margins::RECORD)
-            .and_then(|bytes| Slots::decode(&bytes));
-        match slots {
-            Ok(slots) if slots.store() == store => return slots.open(secret),
-            Ok(_) => damage = Error::corrupt("the key slots belong to another store"),
-            Err(e) => damage = e,
-        }
+    /// One encrypted record.
+    pub(crate) fn read_record<T: DeserializeOwned>(&self, record: Record, name: &str) -> Result<T> {
+        let bytes = self.objects.get(name, margins::RECORD)?;
+        let body = seal::open(&self.ring, record, name, &bytes)?;
+        serde_json::from_slice(&body)
+            .map_err(|e| Error::corrupt(format!("record {name} cannot be read")).because(e))
     }
-    Err(damage)
 }

@@ -6,7 +6,7 @@ mod rig;
 
 use std::collections::BTreeSet;
 
-use rig::{Rig, ingest, patterned, restore, secret, small};
+use rig::{Rig, begin, ingest, key, patterned, restore, secret, small};
 use tresor_store::{Error, ErrorKind, RecoveryKey, Secret, Store};
 use tresor_testkit::{Memory, Rng};
 
@@ -121,7 +121,54 @@ fn a_record_under_another_name_is_refused() {
     let (_, record) = dump.iter().find(|(name, _)| name.starts_with("points/")).unwrap();
     rig.overwrite("points/000000000000000000000000000000ff", record.clone());
     let store = rig.open().unwrap();
-    assert_eq!(store.points().unwrap_err().kind(), ErrorKind::Corrupt);
+    let points = store.all_points().unwrap();
+    assert_eq!(points.good.len(), 1);
+    assert_eq!(points.damaged[0].object, "points/000000000000000000000000000000ff");
+    assert_eq!(store.points().unwrap(), points.good);
+    assert_eq!(store.point(&key(0xff)).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+/// One damaged object of each kind, and all that does not need it goes on.
+#[test]
+fn damage_to_one_object_stops_nothing_else() {
+    let (rig, disk) = made();
+    let before = rig.dump();
+    let store = rig.open().unwrap();
+    let mut rng = Rng::new(10);
+    let other = patterned(&mut rng, 300 << 10);
+    ingest(&store, 2, None, &Memory::sparse(other.clone()), None).unwrap();
+    let pin = store.pin(&key(1), "a holder").unwrap();
+    let writer = begin(&store, 3, None, 512).unwrap();
+    let flip = |name: &str, bytes: &[u8]| {
+        let mut wrong = bytes.to_vec();
+        let last = wrong.len() - 3;
+        wrong[last] ^= 4;
+        rig.overwrite(name, wrong);
+    };
+    for (name, bytes) in rig.dump() {
+        let folder = name.split('/').next().unwrap();
+        let added = !before.contains_key(&name);
+        if matches!(folder, "pins" | "writers") || added && matches!(folder, "index" | "points") {
+            flip(&name, &bytes);
+        }
+    }
+    let beside = rig.beside(5);
+    let store = beside.open().unwrap();
+    assert!(store.damaged_runs().iter().all(|run| run.object.starts_with("index/")));
+    assert!(!store.damaged_runs().is_empty());
+    assert!(restore(&store, 1).unwrap() == disk);
+    assert_eq!(restore(&store, 2).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(store.all_points().unwrap().damaged.len(), 1);
+    // What may protect something is never overlooked.
+    assert_eq!(store.pins().unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(store.writers().unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(store.remove_point(&key(1)).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(store.point(&key(1)).unwrap().is_some());
+    // A parent that cannot be read is no parent; its bytes, which nothing names, come again.
+    let (done, _) = ingest(&store, 4, Some(2), &Memory::sparse(other.clone()), Some(&[])).unwrap();
+    assert!(done.bytes_new > 64 << 10, "{done:?}");
+    assert!(restore(&store, 4).unwrap() == other);
+    drop((pin, writer));
 }
 
 #[test]

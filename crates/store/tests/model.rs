@@ -40,7 +40,8 @@ fn patch(store: &Store, older: u64, newer: u64, old: &[u8], new: &[u8]) {
     let mut patched = old.to_vec();
     patched.resize(new.len(), 0);
     let mut end = 0;
-    for range in store.diff(&key(older), &key(newer)).unwrap() {
+    for range in store.diff(&key(older), &key(newer), 0..u64::MAX).unwrap() {
+        let range = range.unwrap();
         assert!(range.offset >= end, "ranges are in order");
         end = range.offset + range.len;
         let place = range.offset as usize..end as usize;

@@ -21,6 +21,7 @@ struct Promises {
     /// Which removal was under way.
     removing: Option<u64>,
     pinned: bool,
+    released: bool,
 }
 
 fn disks() -> [Vec<u8>; 2] {
@@ -45,6 +46,8 @@ fn live(files: &CrashFiles, folder: &std::path::Path, told: &mut Promises) -> Re
     told.points.push(2);
     std::mem::forget(store.pin(&key(2), "somebody")?);
     told.pinned = true;
+    store.pin(&key(1), "reader")?.release()?;
+    told.released = true;
     told.removing = Some(1);
     store.remove_point(&key(1))?;
     told.removed.push(1);
@@ -85,7 +88,12 @@ fn examine(files: &CrashFiles, luck: Luck, told: &Promises) -> Option<String> {
         }
     }
     match store.pins() {
-        Ok(pins) if told.pinned && pins.is_empty() => Some("the pin is lost".to_owned()),
+        Ok(pins) if told.pinned && !pins.iter().any(|pin| pin.holder == "somebody") => {
+            Some("the pin is lost".to_owned())
+        }
+        Ok(pins) if told.released && pins.iter().any(|pin| pin.holder == "reader") => {
+            Some("a released pin came back".to_owned())
+        }
         Ok(_) => None,
         Err(e) => Some(format!("the pins cannot be listed: {e:?}")),
     }

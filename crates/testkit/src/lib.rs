@@ -8,12 +8,18 @@ pub mod conformance;
 mod crash;
 mod disk;
 mod fault;
+mod files;
+mod journal;
 pub mod journey;
 mod sim;
+mod stage;
 mod wire;
 
 pub use crash::{CrashFiles, Flush, Luck};
 pub use disk::{Memory, Progress, Rng, Target};
 pub use fault::{Fault, Faulty, Operation};
+pub use files::{FaultyFiles, FileOperation};
+pub use journal::{Image, Journal, Replay, Sync};
 pub use sim::{SimChance, SimClock, sim_env};
+pub use stage::{Actor, Stage, Step};
 pub use wire::{Wire, WireFault, WireRequest};

@@ -1,7 +1,7 @@
 //! Tresor: a disk-backup service that speaks the Azure Data Protection REST API.
 //!
 //! The binary wires configuration, the domain and the wire together and decides nothing about
-//! backups itself. Exit codes: 0 done, 1 failed, 2 called wrongly.
+//! backups itself. Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found.
 
 mod cmd;
 mod config;
@@ -31,7 +31,7 @@ use config::{Config, LogFormat, Sources};
     tresor demo                      the whole journey on a real disk image, then stays up\n  \
     tresor serve --data DIR          the service\n  \
     eval \"$(tresor env --data DIR)\"  its address and the owner's credentials for clients\n\n\
-    Exit codes: 0 done, 1 failed, 2 called wrongly.")]
+    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -101,6 +101,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::note(format_args!("error: {error:#}"));
+            if let Some(advice) = usage::advice(&error) {
+                terminal::note(format_args!("help: {advice}"));
+            }
             usage::exit_code(&error)
         }
     }

@@ -1,9 +1,11 @@
 //! Mistakes in how the program was called, told apart from failures of its work.
 //!
-//! Scripts rely on the exit code: 0 done, 1 failed, 2 called wrongly (nothing was begun). An error
-//! that is a [`Usage`], or has one as context, ends the program with 2.
+//! Scripts rely on the exit code: 0 done, 1 failed, 2 called wrongly (nothing was begun), 3 damaged
+//! data found. An error that is a [`Usage`], or has one as context, ends the program with 2.
 
 use std::process::ExitCode;
+
+use tresor_store::ErrorKind;
 
 /// The caller can put this right: a missing key, an unknown setting, options that exclude each
 /// other.
@@ -23,9 +25,48 @@ impl Usage {
     }
 }
 
+/// A store was looked through, and some of it is damaged. The report has been printed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Damage(pub(crate) String);
+
 /// The exit code for an error that reached `main`.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
-    if Usage::is_in(error) { ExitCode::from(2) } else { ExitCode::FAILURE }
+    if Usage::is_in(error) {
+        return ExitCode::from(2);
+    }
+    match error.downcast_ref::<Damage>() {
+        Some(_) => ExitCode::from(3),
+        None => ExitCode::FAILURE,
+    }
+}
+
+/// What the user can do next about a failure of a store, if that follows from its kind.
+pub(crate) fn advice(error: &anyhow::Error) -> Option<&'static str> {
+    let error = error.chain().find_map(|link| link.downcast_ref::<tresor_store::Error>())?;
+    match error.kind() {
+        ErrorKind::WrongKey => Some(
+            "give the key that the store was made with (--key-file or TRESOR_PASSPHRASE), or its \
+             recovery key: `tresor store recover`",
+        ),
+        ErrorKind::Corrupt => Some(
+            "`tresor store verify --deep` names what is damaged; `tresor store repair` salvages \
+             what is whole",
+        ),
+        ErrorKind::Full => {
+            Some("make room; `tresor store gc` frees what no recovery point reaches")
+        }
+        ErrorKind::Transient => Some("run the command again: what was stored is found again"),
+        ErrorKind::Denied => Some("see to it that this user, or these credentials, may do that"),
+        ErrorKind::Pinned => Some(
+            "wait for whoever reads it; `tresor store inspect` lists pins, `tresor store remove \
+             --release-pins` gives up those that a killed command left",
+        ),
+        ErrorKind::Poisoned => {
+            Some("the storage failed to keep data: check the disk, then run the command again")
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -44,6 +85,20 @@ mod tests {
     fn a_usage_error_can_be_the_context() {
         let error = std::fs::read("/nowhere/file").context(Usage("no file".to_owned()));
         assert!(Usage::is_in(&error.context("reading").unwrap_err()));
+    }
+
+    #[test]
+    fn damage_has_a_code_of_its_own() {
+        let error = anyhow::Error::new(Damage("2 findings".to_owned())).context("verify");
+        assert_eq!(format!("{:?}", exit_code(&error)), format!("{:?}", ExitCode::from(3)));
+    }
+
+    #[test]
+    fn a_failure_deep_down_has_its_advice() {
+        let error = tresor_store::Error::new(ErrorKind::Full, "a pack");
+        let error = anyhow::Error::new(error).context("the backup failed");
+        assert!(advice(&error).unwrap().contains("gc"));
+        assert_eq!(advice(&anyhow::anyhow!("else")), None);
     }
 
     #[test]

@@ -134,7 +134,7 @@ fn places(root: &Path) -> anyhow::Result<Places> {
 }
 
 /// `$XDG_CACHE_HOME`, or `~/.cache`.
-fn cache_root() -> anyhow::Result<PathBuf> {
+pub(crate) fn cache_root() -> anyhow::Result<PathBuf> {
     let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let usable = named.filter(|path| path.is_absolute()).or(home);

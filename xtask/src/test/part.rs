@@ -31,6 +31,8 @@ pub(super) enum Part {
     Doc,
     /// The binary, as shipped and with fail points.
     Binary,
+    /// A second reader of the store, written from its description alone.
+    Reader,
     /// The demo's whole journey.
     Demo,
     /// The table of wrong requests.
@@ -52,6 +54,7 @@ impl fmt::Display for Part {
             Self::Objects => "objects",
             Self::Doc => "doc",
             Self::Binary => "binary",
+            Self::Reader => "reader",
             Self::Demo => "demo",
             Self::Badinput => "badinput",
             Self::Clients => "clients",
@@ -62,7 +65,7 @@ impl fmt::Display for Part {
 
 impl Part {
     /// All parts, in their order.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Fmt,
         Self::Tidy,
         Self::Deny,
@@ -71,6 +74,7 @@ impl Part {
         Self::Objects,
         Self::Doc,
         Self::Binary,
+        Self::Reader,
         Self::Demo,
         Self::Badinput,
         Self::Clients,
@@ -84,14 +88,14 @@ impl Part {
             Self::Fmt | Self::Tidy => 60,
             Self::Deny => 240,
             Self::Clippy | Self::Unit | Self::Binary | Self::Clients => 1200,
-            Self::Doc | Self::Demo | Self::Badinput => 300,
+            Self::Doc | Self::Reader | Self::Demo | Self::Badinput => 300,
             Self::Objects | Self::Kill => 900,
         })
     }
 
     /// True for parts that drive the built binary.
     pub(super) const fn needs_binary(self) -> bool {
-        matches!(self, Self::Demo | Self::Badinput | Self::Clients | Self::Kill)
+        matches!(self, Self::Reader | Self::Demo | Self::Badinput | Self::Clients | Self::Kill)
     }
 
     /// Runs the part. An error means the same as a failure, told shorter.
@@ -106,10 +110,11 @@ impl Part {
             Self::Objects => run.objects(),
             Self::Doc => run.doc(),
             Self::Binary => run.binary(),
+            Self::Reader => run.pytest(READER, &[]),
             Self::Demo => run.demo(),
-            Self::Badinput => run.clients("badinput"),
-            Self::Clients => run.clients("not badinput and not kill"),
-            Self::Kill => run.clients("kill"),
+            Self::Badinput => run.pytest(CLIENTS, &["-m", "badinput"]),
+            Self::Clients => run.pytest(CLIENTS, &["-m", "not badinput and not kill"]),
+            Self::Kill => run.pytest(CLIENTS, &["-m", "kill"]),
         }
     }
 }
@@ -124,6 +129,9 @@ const CLIPPY: [&str; 7] = [
     "-D",
     "warnings",
 ];
+
+const CLIENTS: &str = "crates/tresor/tests/clients/python";
+const READER: &str = "crates/store/tests/reader";
 
 /// Only what is worth reading.
 const NEXTEST: [&str; 6] =
@@ -288,14 +296,15 @@ impl Run<'_> {
         Ok(outcome(ended, log))
     }
 
-    /// The Python clients that carry one of the markers.
-    fn clients(&self, markers: &str) -> anyhow::Result<Outcome> {
-        let folder = self.places.root.join("crates/tresor/tests/clients/python");
+    /// The Python tests in a folder of the checkout that pytest selects so.
+    fn pytest(&self, folder: &str, selection: &[&str]) -> anyhow::Result<Outcome> {
+        let folder = self.places.root.join(folder);
         let python = python::environment(&folder, &self.places.cache, self.left())?;
         let temporary = self.places.work.join(format!("pytest-{}", self.part));
         let mut command = python.command();
         command
-            .args(["-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", "-m", markers])
+            .args(["-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider"])
+            .args(selection)
             .arg(format!("--basetemp={}", temporary.display()))
             .arg(&folder)
             .current_dir(&folder)

@@ -230,6 +230,11 @@ impl From<tresor_store::Error> for Error {
             .advise("Use another recovery point and check the store's disk."),
             ErrorKind::Full => Fault::new(FaultKind::StoreFull, "The operational store is full.")
                 .advise("Free or add space."),
+            ErrorKind::Voided => Fault::new(
+                FaultKind::Conflict,
+                "The work was given up meanwhile: its recovery point can no longer be made.",
+            )
+            .advise("Start the backup again."),
             ErrorKind::Cancelled => Fault::new(FaultKind::Cancelled, "The work was cancelled."),
             _ => return Self::internal("work on the operational store", error),
         };

@@ -1,10 +1,22 @@
 //! The real file system.
+//!
+//! Large files are written past the page cache: nobody reads a pack soon after it was written,
+//! and a copy of its bytes in the cache costs more than encrypting them, takes memory from
+//! others, and has to be written anyway before the flush returns. Where the file system cannot
+//! do that, or for what is left behind the last whole block, bytes go the common way. A flush
+//! covers both.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
 use super::{Files, Written};
+use crate::margins;
+
+/// What files, offsets and memory must be aligned to for writing past the page cache.
+const GRAIN: usize = 4096;
 
 /// The operating system's own files.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,7 +36,7 @@ impl Files for Disk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Written>> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        Ok(Box::new(file))
+        Ok(Box::new(Fresh { file, len: 0 }))
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -40,12 +52,96 @@ impl Files for Disk {
     }
 }
 
-impl Written for File {
+/// A file that only grows.
+struct Fresh {
+    file: File,
+    /// Bytes written so far.
+    len: usize,
+}
+
+impl Written for Fresh {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        Write::write_all(self, bytes)
+        let mut rest = bytes;
+        if bytes.len() >= margins::DIRECT_LEAST && self.len.is_multiple_of(GRAIN) {
+            rest = self.write_direct(bytes)?;
+        }
+        Write::write_all(&mut self.file, rest)?;
+        self.len += bytes.len();
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_all()
+        self.file.sync_all()
+    }
+}
+
+impl Fresh {
+    /// Writes whole blocks past the page cache; returns what is left to be written.
+    fn write_direct<'a>(&mut self, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
+        let flags = fcntl_getfl(&self.file)?;
+        if fcntl_setfl(&self.file, flags | OFlags::DIRECT).is_err() {
+            return Ok(bytes);
+        }
+        let left = self.write_blocks(bytes);
+        fcntl_setfl(&self.file, flags)?;
+        left
+    }
+
+    fn write_blocks<'a>(&mut self, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
+        // Bytes are copied to where they are aligned: cheap beside the page cache's own copy.
+        let mut memory = vec![0; margins::DIRECT_PIECE + GRAIN];
+        let skip = memory.as_ptr().align_offset(GRAIN);
+        let aligned = memory.get_mut(skip..).unwrap_or_default();
+        let mut left = bytes;
+        while left.len() >= GRAIN {
+            let len = left.len().min(margins::DIRECT_PIECE) / GRAIN * GRAIN;
+            let (now, _) = left.split_at(len);
+            let Some(piece) = aligned.get_mut(..len) else { break };
+            piece.copy_from_slice(now);
+            let done = match self.file.write(piece) {
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            left = left.get(done..).unwrap_or_default();
+            if done != len {
+                // Where this ended need not be aligned; if it was an error, it comes again.
+                break;
+            }
+        }
+        Ok(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_files_are_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let least = margins::DIRECT_LEAST;
+        let piece = margins::DIRECT_PIECE;
+        let cases: [&[usize]; 7] = [
+            &[least],
+            &[least - 1, least],
+            &[4096, least + 1],
+            &[1, least, least],
+            &[2 * piece, 7, 3 * piece + 4095],
+            &[piece + 4096, piece - 4096],
+            &[0, least + 4097],
+        ];
+        for (number, parts) in cases.iter().enumerate() {
+            let path = folder.path().join(number.to_string());
+            let mut file = Disk.create(&path).unwrap();
+            let mut expected = Vec::new();
+            for len in *parts {
+                let part: Vec<u8> = (0..*len).map(|i| (i / 7 + i + number) as u8).collect();
+                file.write_all(&part).unwrap();
+                expected.extend_from_slice(&part);
+            }
+            file.sync().unwrap();
+            assert!(fs::read(&path).unwrap() == expected, "{parts:?}");
+        }
     }
 }

@@ -25,7 +25,7 @@ impl Attempt {
     pub(crate) fn holds(&self, id: &Id, index: &Index) -> Result<bool> {
         let pages: &Pages = &index.pages;
         for run in &self.runs {
-            if run.find(id, pages)?.is_some() {
+            if run.find(id, pages, &mut |_| true)?.is_some() {
                 return Ok(true);
             }
         }

@@ -30,7 +30,7 @@ pub(super) struct Builder<'a> {
     fences: Vec<u64>,
     packs: Vec<Pack>,
     numbers: HashMap<Uuid, u32>,
-    last: Option<Id>,
+    last: Option<(Id, Uuid, u32)>,
 }
 
 impl<'a> Builder<'a> {
@@ -65,15 +65,17 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// Adds an entry; a second one with the same id is left out.
+    /// Adds an entry; a second one with the same id and place is left out. Another place of the
+    /// same id stays: one of them may turn out to be damaged.
     pub(super) fn add(&mut self, id: &Id, at: &Location) -> Result<()> {
-        if self.last == Some(*id) {
+        let entry = (*id, at.pack.name, at.offset);
+        if self.last == Some(entry) {
             return Ok(());
         }
-        if self.last.is_some_and(|last| last > *id) {
+        if self.last.is_some_and(|(last, ..)| last > *id) {
             return Err(Error::internal("index entries are out of order"));
         }
-        self.last = Some(*id);
+        self.last = Some(entry);
         if self.in_page == 0 {
             self.fences.push(id.prefix());
         }

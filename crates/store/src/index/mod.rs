@@ -2,22 +2,39 @@
 //!
 //! The store keeps the index as write-once sorted runs, objects `index/<point>-<run>`. Each
 //! handle copies them into a local, disposable folder as *segments* of the same format, and
-//! merges small segments so that a look-up asks few of them. Memory is bounded: a segment keeps
-//! one number per 47,000 entries; its filter, fences and entries are read page by page through
-//! one cache.
+//! merges small segments so that a look-up asks few of them (see `tier`).
+//!
+//! # What it costs
+//!
+//! - On disk, here and in the store, at most 48 bytes an entry, all pages counted (46.2 with 256
+//!   chunks in a pack).
+//! - In memory 25 MiB of pages in one cache, whatever the size, and beside it 200 bytes per
+//!   million chunks and 100 bytes per run of the store: 8 KiB per million chunks if no run was
+//!   ever merged. Filters, fences, entries and packs are read page by page.
+//! - A merge holds 2 bytes for each entry that it makes, at most 64 MiB; a fetch one piece.
+//! - A look-up of what is not there reads one page a segment that is not in the cache, and two
+//!   more for each false positive (1 in 100); of what is there three more.
+//!
+//! All of it is measured by the test `capacity`.
+//!
+//! The folder is only a cache: deleted while no handle uses it, stale, damaged or full of foreign
+//! files it is made anew from the store. It never holds more than the index itself and one merge.
 //!
 //! An index is never the truth. It can be rebuilt from packs, and a location that lies leads to
 //! a frame that does not authenticate, never to wrong bytes.
 
 mod attempt;
 mod build;
+#[cfg(test)]
+mod capacity;
 mod merge;
 mod page;
 mod run;
 #[cfg(test)]
 mod tests;
+mod tier;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +45,7 @@ use rustix::fs::{FlockOperation, flock};
 use uuid::Uuid;
 
 use crate::cache::Cache;
+use crate::damage::{self, Damaged};
 use crate::durable::{Disk, Durable};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,7 +58,7 @@ use crate::point::PointKey;
 
 pub(crate) use attempt::Attempt;
 pub(crate) use page::Pages;
-use run::Run;
+use run::{MERGED, Run};
 
 const FOLDER: &str = "index";
 
@@ -52,6 +70,8 @@ pub(crate) struct Index {
     folder: Folder,
     pages: Pages,
     state: RwLock<State>,
+    /// Packs that were found to be gone: what is said to be there is elsewhere or lost.
+    gone: RwLock<BTreeSet<Uuid>>,
     /// Held while segments are added or merged, so that a run is never fetched twice.
     growing: Mutex<()>,
 }
@@ -61,6 +81,8 @@ struct State {
     segments: Vec<Arc<Run>>,
     /// Runs of the store whose entries are in some segment.
     known: BTreeSet<Uuid>,
+    /// Runs of the store that are damaged: as good as absent, and not fetched again.
+    bad: BTreeMap<Uuid, Damaged>,
 }
 
 impl Index {
@@ -74,8 +96,8 @@ impl Index {
         let folder = Folder::claim(cache, ring.store)?;
         let pages = Cache::new(margins::INDEX_PAGES);
         let state = RwLock::new(folder.load(&ring)?);
-        let growing = Mutex::new(());
-        let index = Self { objects, ring, env, folder, pages, state, growing };
+        let (growing, gone) = (Mutex::new(()), RwLock::default());
+        let index = Self { objects, ring, env, folder, pages, state, gone, growing };
         index.refresh()?;
         Ok(index)
     }
@@ -96,11 +118,46 @@ impl Index {
     fn ask(&self, id: &Id) -> Result<Option<Location>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         for run in state.segments.iter().rev() {
-            if let Some(location) = run.find(id, &self.pages)? {
+            let mut there = |at: &Location| !self.is_gone(&at.pack.name);
+            if let Some(location) = run.find(id, &self.pages, &mut there)? {
                 return Ok(Some(location));
             }
         }
         Ok(None)
+    }
+
+    /// Remembers that a pack is gone; names of packs are never used again.
+    pub(crate) fn gone(&self, pack: Uuid) {
+        let mut gone = self.gone.write().unwrap_or_else(PoisonError::into_inner);
+        if gone.len() >= margins::GONE_PACKS {
+            gone.clear();
+        }
+        gone.insert(pack);
+    }
+
+    fn is_gone(&self, pack: &Uuid) -> bool {
+        self.gone.read().unwrap_or_else(PoisonError::into_inner).contains(pack)
+    }
+
+    /// All places where `id` is said to be, as far as this handle knows: usable or not.
+    pub(crate) fn locations(&self, id: &Id) -> Result<Vec<Location>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut out = Vec::new();
+        for run in &state.segments {
+            run.find(id, &self.pages, &mut |at| {
+                if !out.contains(at) {
+                    out.push(*at);
+                }
+                false
+            })?;
+        }
+        Ok(out)
+    }
+
+    /// The runs of the store that this handle found damaged and does without.
+    pub(crate) fn damaged(&self) -> Vec<Damaged> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.bad.values().cloned().collect()
     }
 
     /// Removes the local copy: it is damaged.
@@ -112,32 +169,58 @@ impl Index {
         gone.segments.iter().try_for_each(|run| self.folder.forget(run))
     }
 
-    /// Learns of the runs that others wrote since. Says whether there were any.
+    /// Learns of the runs that others wrote since, and forgets those that are gone. Says whether
+    /// there were new ones. A damaged run counts as absent: what only it named is not found.
     pub(crate) fn refresh(&self) -> Result<bool> {
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let listed = self.objects.list(FOLDER)?;
+        let named = || listed.iter().filter_map(|name| Some((name, parse(name)?.1)));
+        self.retire(&named().map(|(_, run)| run).collect())?;
         let mut found = false;
-        for name in self.objects.list(FOLDER)? {
-            let Some((_, run)) = parse(&name) else {
-                continue;
-            };
+        for (name, run) in named() {
             if self.knows(run) {
                 continue;
             }
-            match self.fetch(&name) {
-                Ok(bytes) => self.install(run, &bytes)?,
+            match self.fetch(name, run, "run").and_then(|copy| self.install(run, copy)) {
+                Ok(()) => found = true,
                 // Replaced by a merged run since it was listed.
-                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) if damage::is_damage(&e) => {
+                    let damaged = Damaged::new(format!("{FOLDER}/{name}"), &e);
+                    tracing::error!(object = damaged.object, why = damaged.why, "damaged run");
+                    let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+                    state.bad.insert(run, damaged);
+                }
                 Err(e) => return Err(e),
             }
-            found = true;
         }
         Ok(found)
     }
 
+    /// Drops every segment with entries of a run that is not in the store any more: such a run
+    /// was replaced because some of what it names is gone. Its other runs are fetched again.
+    fn retire(&self, listed: &BTreeSet<Uuid>) -> Result<()> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.bad.retain(|run, _| listed.contains(run));
+        if state.known.is_subset(listed) {
+            return Ok(());
+        }
+        let whole = |run: &Arc<Run>| {
+            !run.names().is_empty() && run.names().iter().all(|name| listed.contains(name))
+        };
+        let (stay, gone) = std::mem::take(&mut state.segments).into_iter().partition(whole);
+        state.segments = stay;
+        state.known = state.segments.iter().flat_map(|run| run.names()).copied().collect();
+        drop(state);
+        let gone: Vec<Arc<Run>> = gone;
+        gone.iter().try_for_each(|run| self.folder.forget(run))
+    }
+
     /// Writes a run of `entries`, durable when this returns.
     pub(crate) fn publish(&self, point: &PointKey, entries: &[(Id, Location)]) -> Result<()> {
-        let mut sorted = entries.to_vec();
-        sorted.sort_unstable_by_key(|(id, _)| *id);
+        // References: the entries themselves are many times as large.
+        let mut sorted: Vec<&(Id, Location)> = entries.iter().collect();
+        sorted.sort_unstable_by_key(|(id, at)| (*id, at.pack.name, at.offset));
         let name = self.env.uuid();
         let mut bytes = Vec::new();
         let mut sink = |page: &[u8]| {
@@ -156,7 +239,12 @@ impl Index {
         let bytes = Bytes::from(bytes);
         self.objects.create_unique(&object, bytes.clone())?;
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.install(name, &bytes)
+        let copy = self.folder.add(&self.ring, name, "run", &bytes);
+        if let Err(e) = copy.and_then(|copy| self.install(name, copy)) {
+            // The run is durable in the store; the local copy is fetched when it is missed.
+            tracing::warn!(error = damage::chain(&e), "a run has no local copy");
+        }
+        Ok(())
     }
 
     /// What an earlier attempt to write `point` made findable.
@@ -165,51 +253,82 @@ impl Index {
         names.retain(|name| parse(name).is_some_and(|(owner, _)| owner == *point));
         let mut attempt = Attempt::default();
         for name in names {
-            let bytes = self.fetch(&name)?;
-            let run = self.folder.add(&self.ring, self.env.uuid(), "attempt", &bytes)?;
-            attempt.push(run, self)?;
+            match self.fetch(&name, self.env.uuid(), "attempt") {
+                Ok(run) => attempt.push(run, self)?,
+                // Replaced since it was listed, or damaged: less is found again.
+                Err(e) if e.kind() == ErrorKind::NotFound || damage::is_damage(&e) => {
+                    tracing::warn!(error = damage::chain(&e), "an earlier run is passed over");
+                }
+                Err(e) => return Err(e),
+            }
         }
         Ok(attempt)
     }
 
     fn knows(&self, run: Uuid) -> bool {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).known.contains(&run)
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.known.contains(&run) || state.bad.contains_key(&run)
     }
 
-    fn fetch(&self, name: &str) -> Result<Bytes> {
-        self.objects.get(&format!("{FOLDER}/{name}"), margins::RUN)
+    /// A local copy of a run of the store, fetched piece by piece: a run can be large.
+    fn fetch(&self, name: &str, copy: Uuid, suffix: &str) -> Result<Run> {
+        let object = format!("{FOLDER}/{name}");
+        let size = self.objects.size(&object)?;
+        if size > margins::RUN {
+            let context = format!("object {object} is larger than {} bytes", margins::RUN);
+            return Err(Error::corrupt(context));
+        }
+        let (temporary, path) = (self.folder.path(copy, "tmp"), self.folder.path(copy, suffix));
+        let fail = |e| Error::io("a segment of the local index cannot be written", e);
+        let mut draft = self.folder.durable.begin(&temporary).map_err(fail)?;
+        let mut written = || -> Result<()> {
+            for start in (0..size).step_by(margins::FETCH as usize) {
+                let piece = start..size.min(start + margins::FETCH);
+                draft.write_all(&self.objects.get_range(&object, piece)?).map_err(fail)?;
+            }
+            Ok(())
+        };
+        if let Err(e) = written() {
+            // What is left over is removed at the next open.
+            let _ = self.folder.durable.remove(&temporary);
+            return Err(e);
+        }
+        draft.finish(&path).map_err(fail)?;
+        self.folder.check(&self.ring, &path)
     }
 
     /// Adds a run that was read from or written to the store as a segment.
-    fn install(&self, name: Uuid, bytes: &[u8]) -> Result<()> {
-        let run = self.folder.add(&self.ring, name, "run", bytes)?;
-        run.check()?;
+    fn install(&self, name: Uuid, run: Run) -> Result<()> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.known.insert(name);
         state.segments.push(Arc::new(run));
-        let crowded = state.segments.len() > margins::SEGMENTS;
         drop(state);
-        if crowded { self.merge() } else { Ok(()) }
+        if let Err(e) = self.merge() {
+            // Many segments only make look-ups slower: the next new one tries again.
+            tracing::warn!(error = damage::chain(&e), "segments cannot be merged");
+        }
+        Ok(())
     }
 
-    /// Merges the smaller segments into one.
+    /// Merges segments until none is due.
     fn merge(&self) -> Result<()> {
-        let mut all = {
-            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            state.segments.clone()
-        };
-        all.sort_by_key(|run| run.entries());
-        all.truncate(all.len().saturating_sub(margins::SEGMENTS / 2));
-        all.retain(|run| run.entries() < margins::SEGMENT_ENTRIES);
-        if all.len() < 2 {
-            return Ok(());
+        loop {
+            let due: Vec<Arc<Run>> = {
+                let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+                let sizes: Vec<u64> = state.segments.iter().map(|run| run.entries()).collect();
+                let due = tier::due(&sizes);
+                due.into_iter().filter_map(|place| state.segments.get(place).cloned()).collect()
+            };
+            if due.is_empty() {
+                return Ok(());
+            }
+            let merged = self.join(&due, MERGED)?;
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.segments.retain(|run| due.iter().all(|old| !Arc::ptr_eq(run, old)));
+            state.segments.push(Arc::new(merged));
+            drop(state);
+            due.iter().try_for_each(|run| self.folder.forget(run))?;
         }
-        let merged = self.join(&all, "run")?;
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.segments.retain(|run| all.iter().all(|old| !Arc::ptr_eq(run, old)));
-        state.segments.push(Arc::new(merged));
-        drop(state);
-        all.iter().try_for_each(|run| self.folder.forget(run))
     }
 
     /// One segment with the entries of all `runs`.
@@ -270,12 +389,12 @@ impl Folder {
         let mut state = State::default();
         for entry in fs::read_dir(&self.path).map_err(fail)? {
             let path = entry.map_err(fail)?.path();
-            let run = (path.extension().is_some_and(|e| e == "run"))
+            let run = (path.extension().is_some_and(|e| e == "run" || e == MERGED))
                 .then(|| Run::open(ring, &path).ok())
                 .flatten();
             match run {
                 Some(run) => {
-                    state.known.extend(run.covers());
+                    state.known.extend(run.names());
                     state.segments.push(Arc::new(run));
                 }
                 None => self.durable.remove(&path).map_err(fail)?,
@@ -293,7 +412,17 @@ impl Folder {
         self.durable
             .replace(&temporary, &path, &[bytes])
             .map_err(|e| Error::io("a segment of the local index cannot be written", e))?;
-        Run::open(ring, &path)
+        self.check(ring, &path)
+    }
+
+    /// Opens a new local copy, which goes again if any page of it is damaged.
+    fn check(&self, ring: &KeyRing, path: &Path) -> Result<Run> {
+        let checked = Run::open(ring, path).and_then(|run| run.check().map(|()| run));
+        if checked.is_err() {
+            // What is left over is removed at the next open.
+            let _ = self.durable.remove(path);
+        }
+        checked
     }
 
     fn forget(&self, run: &Run) -> Result<()> {

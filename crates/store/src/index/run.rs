@@ -22,6 +22,18 @@ use crate::pack::{Location, Pack};
 /// Numbers segments, so that pages of one are never taken for another's.
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 
+/// The suffix of a segment that was made out of several runs.
+pub(super) const MERGED: &str = "merged";
+
+/// The name of a run in the name of its local copy.
+fn own(stem: &std::ffi::OsStr) -> Option<Uuid> {
+    stem.to_str().and_then(|stem| Uuid::try_parse(stem).ok())
+}
+
+/// Pages read from files so far, by all runs of the process.
+#[cfg(test)]
+pub(super) static READS: AtomicU64 = AtomicU64::new(0);
+
 /// An opened run.
 pub(super) struct Run {
     path: PathBuf,
@@ -31,6 +43,8 @@ pub(super) struct Run {
     tail: Tail,
     /// The first fence of each page of fences.
     upper: Vec<u64>,
+    /// The runs of the store whose entries are here.
+    names: Vec<Uuid>,
 }
 
 impl Run {
@@ -44,7 +58,8 @@ impl Run {
         let key = ring.object(PURPOSE, epoch, &salt)?;
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let path = path.to_path_buf();
-        let mut run = Self { path, file, key, serial, tail: Tail::default(), upper: Vec::new() };
+        let (tail, upper, names) = (Tail::default(), Vec::new(), Vec::new());
+        let mut run = Self { path, file, key, serial, tail, upper, names };
         let pages = size.saturating_sub(HEAD as u64) / PAGE as u64;
         let last = pages.checked_sub(1).ok_or_else(|| run.damaged("is empty"))?;
         run.tail = Tail::decode(&run.read(last, TAIL)?)?;
@@ -56,6 +71,12 @@ impl Run {
             let body = run.read(number, number)?;
             run.upper.push(u64_at(&body, 0)?);
         }
+        run.names = match run.path.extension() {
+            // Made here out of several runs: it says which.
+            Some(suffix) if suffix == MERGED => run.covers()?,
+            // A copy of one run, which has its name. What that run replaced is of no interest.
+            _ => run.path.file_stem().and_then(own).into_iter().collect(),
+        };
         Ok(run)
     }
 
@@ -67,27 +88,45 @@ impl Run {
         self.tail.entries
     }
 
+    /// Bytes that the run keeps in memory while it is open, besides pages in the cache.
+    #[cfg(test)]
+    pub(super) fn resident(&self) -> usize {
+        size_of::<Self>()
+            + self.upper.capacity() * size_of::<u64>()
+            + self.names.capacity() * size_of::<Uuid>()
+            + self.path.capacity()
+    }
+
     /// Reads and authenticates every page.
     pub(super) fn check(&self) -> Result<()> {
         (0..self.tail.pages()).try_for_each(|number| self.read(number, number).map(|_| ()))
     }
 
     /// The runs of the store whose entries are here.
-    pub(super) fn covers(&self) -> Vec<Uuid> {
+    pub(super) fn names(&self) -> &[Uuid] {
+        &self.names
+    }
+
+    /// The runs that this one says it covers.
+    fn covers(&self) -> Result<Vec<Uuid>> {
         let mut out = Vec::new();
         for number in self.tail.first_cover()..self.tail.pages() {
-            let Ok(body) = self.read(number, number) else {
-                return Vec::new();
-            };
+            let body = self.read(number, number)?;
             let left = (self.tail.covers as usize).saturating_sub(out.len()).min(COVERS);
             let (rows, _) = body.as_chunks::<16>();
             out.extend(rows.iter().take(left).map(|row| Uuid::from_bytes(*row)));
         }
-        out
+        Ok(out)
     }
 
-    /// Where `id` is, if it is in this run.
-    pub(super) fn find(&self, id: &Id, pages: &Pages) -> Result<Option<Location>> {
+    /// The first place of `id` in this run that `accept` takes. An id can be in several places:
+    /// one that was damaged and stored anew, for example.
+    pub(super) fn find(
+        &self,
+        id: &Id,
+        pages: &Pages,
+        accept: &mut dyn FnMut(&Location) -> bool,
+    ) -> Result<Option<Location>> {
         if self.tail.entries == 0 || !self.perhaps(id, pages)? {
             return Ok(None);
         }
@@ -97,11 +136,15 @@ impl Run {
         loop {
             let body = self.page(page, pages)?;
             let rows = self.rows(page, &body);
-            let place = rows.binary_search_by(|row| row.first_chunk::<32>().cmp(&Some(&id.0)));
-            if let Some(row) = place.ok().and_then(|place| rows.get(place)) {
-                return self.location(row, pages).map(Some);
+            let first = rows.partition_point(|row| row.first_chunk::<32>() < Some(&id.0));
+            let equal = |row: &&[u8; ENTRY]| row.first_chunk::<32>() == Some(&id.0);
+            for row in rows.get(first..).unwrap_or_default().iter().take_while(equal) {
+                let at = self.location(row, pages)?;
+                if accept(&at) {
+                    return Ok(Some(at));
+                }
             }
-            // Ids with equal prefixes may begin on the page before.
+            // Equal ids, and ids with equal prefixes, may begin on the page before.
             let first = rows.first().and_then(|row| row.first_chunk::<32>());
             let before = first.is_some_and(|first| Id(*first).prefix() == id.prefix());
             match page.checked_sub(1).filter(|_| before) {
@@ -163,6 +206,8 @@ impl Run {
     }
 
     fn read(&self, number: u64, nonce: u64) -> Result<Vec<u8>> {
+        #[cfg(test)]
+        READS.fetch_add(1, Ordering::Relaxed);
         let mut page = vec![0; PAGE];
         self.file
             .read_exact_at(&mut page, HEAD as u64 + number * PAGE as u64)

@@ -92,7 +92,7 @@ fn many_runs_become_few_segments_and_lose_nothing() {
     }
     let check = |index: &Index, what: &str| {
         let state = index.state.read().unwrap();
-        assert!(state.segments.len() <= margins::SEGMENTS, "{what}");
+        assert!(state.segments.len() <= tier::most(model.len() as u64), "{what}");
         assert_eq!(state.known.len(), 60, "{what}");
         assert!(model.iter().all(|(id, at)| index.find(id).unwrap() == Some(*at)), "{what}");
     };
@@ -161,3 +161,75 @@ fn what_an_attempt_stored_is_told_apart() {
     let left = fs::read_dir(&index.folder.path).unwrap().count();
     assert!(left < files, "the files of an attempt go with it");
 }
+
+#[test]
+fn a_run_that_is_gone_is_forgotten_and_the_others_stay() {
+    let rig = Rig::new();
+    let index = rig.open();
+    for run in 0..30u32 {
+        index.publish(&point(run as u8), &[(id(run, 0), location(run))]).unwrap();
+    }
+    drop(index);
+    let name = |index: &Index, run: u8| {
+        let names = index.objects.list(FOLDER).unwrap();
+        names.into_iter().find(|name| parse(name).unwrap().0 == point(run)).unwrap()
+    };
+    let index = rig.open();
+    index.objects.delete(&format!("{FOLDER}/{}", name(&index, 3))).unwrap();
+    assert!(index.find(&id(3, 0)).unwrap().is_some(), "not known yet");
+    drop(index);
+    for what in ["the next handle", "with segments made by the one before"] {
+        let index = rig.open();
+        for run in 0..30u32 {
+            let found = index.find(&id(run, 0)).unwrap();
+            assert_eq!(found, (run != 3).then(|| location(run)), "{what}: {run}");
+        }
+    }
+}
+
+#[test]
+fn all_places_of_an_id_survive_merging() {
+    let rig = Rig::new();
+    let index = rig.open();
+    let runs = 40u32;
+    for run in 0..runs {
+        // One id is in every run, in a place of its own; one has a single place.
+        let mut entries: Vec<_> = (0..95).map(|n| (id(run * 100 + n, 0), location(n))).collect();
+        entries.push((id(1_000_000, 0), location(run * 1000)));
+        entries.push((id(1_000_001, 0), location(7)));
+        index.publish(&point(run as u8), &entries).unwrap();
+    }
+    let places = index.locations(&id(1_000_000, 0)).unwrap();
+    assert_eq!(places.len(), runs as usize);
+    assert!((0..runs).all(|run| places.contains(&location(run * 1000))));
+    assert_eq!(index.locations(&id(1_000_001, 0)).unwrap(), [location(7)]);
+    let state = index.state.read().unwrap();
+    let entries: u64 = state.segments.iter().map(|run| run.entries()).sum();
+    let segments = state.segments.len() as u64;
+    let most = u64::from(runs) * 96 + segments;
+    assert!(entries <= most, "{entries} entries in {segments} segments");
+}
+
+#[test]
+fn a_damaged_run_is_left_out_and_leaves_no_file() {
+    let rig = Rig::new();
+    let index = rig.open();
+    index.publish(&point(1), &[(id(1, 0), location(1))]).unwrap();
+    index.publish(&point(2), &[(id(2, 0), location(2))]).unwrap();
+    let name = index.objects.list(FOLDER).unwrap().remove(1);
+    let object = format!("{FOLDER}/{name}");
+    let mut bytes = rig.objects.get(&object, margins::RUN).unwrap().to_vec();
+    bytes[HEAD_AND_A_BIT] ^= 1;
+    index.objects.delete(&object).unwrap();
+    index.objects.create_unique(&object, bytes.into()).unwrap();
+    let other = rig.cache.path().join("other");
+    let (ring, env) = (Arc::clone(&rig.ring), rig.env.clone());
+    let again = Index::open(rig.objects.clone(), ring, env, &other).unwrap();
+    assert_eq!(again.find(&id(1, 0)).unwrap(), Some(location(1)));
+    assert_eq!(again.find(&id(2, 0)).unwrap(), None);
+    assert_eq!(again.damaged()[0].object, object);
+    assert!(!again.refresh().unwrap(), "it is not fetched again");
+    assert_eq!(fs::read_dir(&again.folder.path).unwrap().count(), 1);
+}
+
+const HEAD_AND_A_BIT: usize = 100;

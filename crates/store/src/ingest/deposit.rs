@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::Ingested;
+use super::present::Present;
+use super::{Ingest, Ingested};
 use crate::chunk::Rule;
 use crate::codec::Encoder;
 use crate::error::{Error, Result};
@@ -19,15 +20,17 @@ use crate::margins;
 use crate::pack::{Closed, Location, Writer};
 use crate::point::PointKey;
 use crate::source::Watch;
-use crate::vault::{Inner, Store};
+use crate::vault::Inner;
 
 /// The receiving end of one attempt.
 pub(super) struct Deposit<'a> {
     inner: &'a Inner,
     attempt: &'a Attempt,
+    present: &'a Present,
     point: PointKey,
     watch: &'a dyn Watch,
-    chunks: Mutex<Option<Writer>>,
+    /// Packs of chunks that nobody fills just now.
+    chunks: Mutex<Vec<Writer>>,
     nodes: Mutex<Option<Writer>>,
     /// Ids that this attempt stores and that no published run names yet.
     pending: Mutex<HashSet<Id>>,
@@ -38,6 +41,13 @@ pub(super) struct Deposit<'a> {
     failed: Mutex<Option<Error>>,
     stop: AtomicBool,
     tally: Tally,
+}
+
+/// What one thread stores with: its codec and the pack that it fills. Threads do not wait for
+/// each other, and chunks that are neighbours on the disk are neighbours in a pack.
+pub(super) struct Hand {
+    encoder: Encoder,
+    pack: Option<Writer>,
 }
 
 /// Frames whose packs are durable and that no published run names yet.
@@ -82,19 +92,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<'a> Deposit<'a> {
-    pub(super) fn new(
-        store: &'a Store,
-        attempt: &'a Attempt,
-        point: PointKey,
-        packs: SyncSender<Closed>,
-        watch: &'a dyn Watch,
-    ) -> Self {
+    pub(super) fn new(ingest: &'a Ingest, packs: SyncSender<Closed>, watch: &'a dyn Watch) -> Self {
         Self {
-            inner: store.inner(),
-            attempt,
-            point,
+            inner: ingest.store.inner(),
+            attempt: &ingest.attempt,
+            present: &ingest.present,
+            point: ingest.plan.point,
             watch,
-            chunks: Mutex::new(None),
+            chunks: Mutex::new(Vec::new()),
             nodes: Mutex::new(None),
             pending: Mutex::new(HashSet::new()),
             packs: Mutex::new(Some(packs)),
@@ -123,8 +128,14 @@ impl<'a> Deposit<'a> {
         self.inner.config.chunk_max
     }
 
-    pub(super) fn encoder(&self) -> Result<Encoder> {
-        Encoder::new(self.inner.config.level, self.inner.config.check_codec)
+    pub(super) fn hand(&self) -> Result<Hand> {
+        let encoder = Encoder::new(self.inner.config.level, self.inner.config.check_codec)?;
+        Ok(Hand { encoder, pack: None })
+    }
+
+    /// Lays down the pack that is being filled, for whoever needs one next.
+    pub(super) fn rest(&self, hand: &mut Hand) {
+        lock(&self.chunks).extend(hand.pack.take());
     }
 
     /// Whether an uploader failed, so that further work is for nothing.
@@ -137,50 +148,92 @@ impl<'a> Deposit<'a> {
         lock(&self.failed).take()
     }
 
+    /// Whether the store has `id`, of `len` bytes, or is about to; if so, counts it.
+    pub(super) fn knows(&self, id: &Id, len: u64) -> Result<bool> {
+        if lock(&self.pending).contains(id) {
+            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
+            return Ok(true);
+        }
+        if !self.stored(id)? {
+            return Ok(false);
+        }
+        let again = self.attempt.holds(id, &self.inner.index)?;
+        let count = if again { &self.tally.again } else { &self.tally.deduplicated };
+        count.fetch_add(len, Ordering::Relaxed);
+        Ok(true)
+    }
+
     /// Stores `raw` unless the store has it already, and returns its id.
-    pub(super) fn put(&self, kind: Kind, raw: &[u8], encoder: &mut Encoder) -> Result<Id> {
+    pub(super) fn put(&self, kind: Kind, raw: &[u8], hand: &mut Hand) -> Result<Id> {
         let id = self.inner.loader.hasher.id(kind, raw);
-        let len = raw.len() as u64;
-        if lock(&self.pending).contains(&id) {
-            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
+        if !self.is_new(&id, raw.len() as u64)? {
             return Ok(id);
         }
-        if self.inner.index.find(&id)?.is_some() {
-            let again = self.attempt.holds(&id, &self.inner.index)?;
-            let count = if again { &self.tally.again } else { &self.tally.deduplicated };
-            count.fetch_add(len, Ordering::Relaxed);
-            return Ok(id);
-        }
-        if !lock(&self.pending).insert(id) {
-            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
-            return Ok(id);
-        }
-        let encoded = encoder.encode(raw)?;
-        let slot = match kind {
-            Kind::Chunk => &self.chunks,
-            Kind::Node => &self.nodes,
-        };
-        let mut writer = lock(slot);
-        if writer.is_none() {
-            let buffer = lock(&self.buffers).pop().unwrap_or_default();
-            *writer = Some(Writer::new(&self.inner.ring, &self.inner.env, kind, buffer)?);
-        }
-        let full = match writer.as_mut() {
-            None => false,
-            Some(writer) => {
-                let stored = writer.add(id, raw.len(), encoded)?;
-                self.tally.new.fetch_add(len, Ordering::Relaxed);
-                self.tally.stored.fetch_add(u64::from(stored), Ordering::Relaxed);
-                writer.len() >= self.inner.config.pack_bytes as usize
+        match kind {
+            Kind::Chunk => {
+                let pack = hand.pack.take().or_else(|| lock(&self.chunks).pop());
+                hand.pack = self.add(pack, (kind, id), raw, &mut hand.encoder)?;
             }
-        };
-        // The lock is held while an uploader is waited for: others wait too, instead of filling
-        // more packs than may be in memory.
-        match if full { writer.take() } else { None } {
-            Some(pack) => self.send(pack)?,
-            None => drop(writer),
+            Kind::Node => {
+                // The lock is held while an uploader is waited for: others wait too, instead of
+                // filling more packs than may be in memory.
+                let mut nodes = lock(&self.nodes);
+                *nodes = self.add(nodes.take(), (kind, id), raw, &mut hand.encoder)?;
+            }
         }
         Ok(id)
+    }
+
+    /// Whether the store has `id` in a pack that will stay.
+    fn stored(&self, id: &Id) -> Result<bool> {
+        let Some(at) = self.inner.index.find(id)? else {
+            return Ok(false);
+        };
+        if self.present.accepts(&at.pack)? {
+            return Ok(true);
+        }
+        for at in self.inner.index.locations(id)? {
+            if self.present.accepts(&at.pack)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether `id` has to be stored, by whoever asks. Counts its bytes if not.
+    fn is_new(&self, id: &Id, len: u64) -> Result<bool> {
+        if self.knows(id, len)? {
+            return Ok(false);
+        }
+        if !lock(&self.pending).insert(*id) {
+            self.tally.deduplicated.fetch_add(len, Ordering::Relaxed);
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Adds a frame to a pack, a new one if there is none; gives the pack back unless it is full.
+    fn add(
+        &self,
+        pack: Option<Writer>,
+        (kind, id): (Kind, Id),
+        raw: &[u8],
+        encoder: &mut Encoder,
+    ) -> Result<Option<Writer>> {
+        let mut pack = match pack {
+            Some(pack) => pack,
+            None => {
+                let buffer = lock(&self.buffers).pop().unwrap_or_default();
+                Writer::new(&self.inner.ring, &self.inner.env, kind, buffer)?
+            }
+        };
+        let stored = pack.encode(id, raw, encoder)?;
+        self.tally.new.fetch_add(raw.len() as u64, Ordering::Relaxed);
+        self.tally.stored.fetch_add(u64::from(stored), Ordering::Relaxed);
+        if pack.len() < self.inner.config.pack_bytes as usize {
+            return Ok(Some(pack));
+        }
+        self.send(pack).map(|()| None)
     }
 
     /// Hands a pack to the uploaders; waits while too many are waiting.
@@ -196,10 +249,10 @@ impl<'a> Deposit<'a> {
     /// Sends what is left and lets the uploaders end.
     pub(super) fn close(&self) -> Result<()> {
         let mut sent = Ok(());
-        for slot in [&self.chunks, &self.nodes] {
-            let writer = lock(slot).take();
-            if let Some(writer) = writer.filter(|_| sent.is_ok() && !self.stopped()) {
-                sent = self.send(writer);
+        let chunks = std::mem::take(&mut *lock(&self.chunks));
+        for pack in chunks.into_iter().chain(lock(&self.nodes).take()) {
+            if sent.is_ok() && !self.stopped() {
+                sent = self.send(pack);
             }
         }
         lock(&self.packs).take();
@@ -227,6 +280,7 @@ impl<'a> Deposit<'a> {
     fn store(&self, closed: Closed) -> Result<()> {
         let size = closed.bytes.len() as u64;
         self.put_pack(&closed.pack.object(), closed.bytes)?;
+        self.present.add(&closed.pack);
         tracing::debug!(pack = %closed.pack.name, size, kind = ?closed.kind, "pack stored");
         self.watch.advance(0, size);
         let due = {

@@ -14,6 +14,8 @@
 mod deposit;
 mod dispatch;
 mod jobs;
+mod present;
+mod transfer;
 mod window;
 
 use std::collections::BTreeMap;
@@ -26,21 +28,24 @@ use std::thread;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::codec::Encoder;
+use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
+use crate::gc;
 use crate::id::{Kind, Root};
 use crate::index::Attempt;
 use crate::map::{Tree, Update};
 use crate::margins;
 use crate::object::Put;
-use crate::point::{PointKey, PointRecord};
+use crate::point::{self, PointKey, PointRecord};
 use crate::seal::{self, Record};
 use crate::source::{Source, Watch};
+use crate::standing::{Standing, voided};
 use crate::vault::Store;
 
-use deposit::Deposit;
+use deposit::{Deposit, Hand};
 use dispatch::Dispatcher;
 use jobs::{Job, Jobs};
+use present::Present;
 use window::Cutter;
 
 /// What is to be made.
@@ -71,6 +76,7 @@ pub struct Ingest {
     parent: Option<PointRecord>,
     writer: Uuid,
     attempt: Attempt,
+    present: Present,
     done: Option<Tree>,
 }
 
@@ -112,27 +118,60 @@ pub struct Committed {
 
 impl Store {
     /// Begins an attempt: announces the writer, durably, and then looks for the parent. A parent
-    /// that is gone is no error; the attempt then has none (see [`Ingest::parent`]).
+    /// that is gone is no error; the attempt then has none (see [`Ingest::parent`]). Fails with
+    /// [`ErrorKind::Voided`] where the point was removed or its attempts were given up.
     pub fn begin(&self, plan: Plan) -> Result<Begun> {
         let inner = self.inner();
         inner.probe()?;
-        if let Some(record) = self.point(&plan.point)? {
-            return Ok(Begun::Exists(record));
+        match self.lasting(&plan.point)? {
+            Standing::Point(record) => return Ok(Begun::Exists(*record)),
+            Standing::GivenUp => return Err(voided(&plan.point)),
+            Standing::Free => {}
         }
-        let look = |key: &PointKey| self.point(key);
+        // A parent that cannot be read is as good as gone: everything is read again.
+        let look = |key: &PointKey| match self.point(key) {
+            Err(e) if damage::is_damage(&e) => {
+                tracing::warn!(point = %key, error = damage::chain(&e), "no parent: damaged");
+                Ok(None)
+            }
+            other => other,
+        };
         let mut parent = plan.parent.as_ref().map(look).transpose()?.flatten();
         // Maps of another window have nothing in common with the ones that are made now.
         parent = parent.filter(|parent| parent.map.window == inner.config.window);
         let writer = self.announce(plan.point, parent.clone())?.id;
+        // Only now: whoever condemns packs after this sees the announcement and waits.
+        let present = Present::new(inner.objects.clone(), self.condemned()?);
         if let Some(record) = &parent
             && self.point(&record.key)?.is_none()
         {
             parent = None;
         }
+        let standing = self.lasting(&plan.point)?;
+        if !matches!(standing, Standing::Free) {
+            self.renounce(writer)?;
+        }
+        match standing {
+            Standing::Point(record) => return Ok(Begun::Exists(*record)),
+            Standing::GivenUp => return Err(voided(&plan.point)),
+            Standing::Free => {}
+        }
         inner.index.refresh()?;
         let attempt = inner.index.attempt(&plan.point)?;
         let store = self.clone();
-        Ok(Begun::New(Ingest { store, plan, parent, writer, attempt, done: None }))
+        Ok(Begun::New(Ingest { store, plan, parent, writer, attempt, present, done: None }))
+    }
+
+    /// What became of a key, durably: whoever made the point may have been killed before its
+    /// flush, and what is seen may go with the power. What was listed stays.
+    fn lasting(&self, key: &PointKey) -> Result<Standing> {
+        match self.standing(key)? {
+            Standing::Point(_) => {
+                self.inner().objects.list(point::FOLDER)?;
+                self.standing(key)
+            }
+            other => Ok(other),
+        }
     }
 }
 
@@ -170,13 +209,15 @@ impl Ingest {
         let jobs = Jobs::new(source, new, old, delta);
         watch.expect(jobs.work());
         let (packs, waiting) = sync_channel(margins::PACKS_WAITING);
-        let deposit = Deposit::new(&self.store, &self.attempt, self.plan.point, packs, watch);
+        let deposit = Deposit::new(self, packs, watch);
         let tree = process(&deposit, waiting, jobs, source, watch, old)?;
+        let ingested = deposit.tally().ingested(tree.root(&self.store.inner().loader.hasher));
         self.done = Some(tree);
-        Ok(deposit.tally().ingested(tree.root(&self.store.inner().loader.hasher)))
+        Ok(ingested)
     }
 
     /// Creates the point's record: the commit. A reply that was lost is settled by reading back.
+    /// Fails with [`ErrorKind::Voided`] where the attempt was given up meanwhile.
     pub fn commit(self, facts: BTreeMap<String, String>, time: Timestamp) -> Result<Committed> {
         let inner = self.store.inner();
         let Some(map) = self.done else {
@@ -189,12 +230,12 @@ impl Ingest {
             time,
             parent: self.parent.as_ref().map(|parent| parent.key),
             facts,
-            nonce: inner.env.uuid(),
+            nonce: self.writer,
             map,
         };
         let name = record.key.object();
         let sealed = seal::seal(&inner.ring, &inner.env, Record::Point, &name, &record.encode()?)?;
-        if sealed.len() as u64 > margins::RECORD {
+        if sealed.len() as u64 > margins::POINT_RECORD {
             return Err(Error::new(ErrorKind::Invalid, "the facts of a point are too long"));
         }
         #[cfg(feature = "failpoints")]
@@ -205,14 +246,17 @@ impl Ingest {
         )));
         let committed = match inner.objects.create(&name, sealed.into())? {
             Put::Ours => Committed { record, won: true },
-            Put::Theirs => {
-                let theirs = self.store.point(&record.key)?.ok_or_else(|| {
-                    Error::new(ErrorKind::Transient, "a point was made and removed meanwhile")
-                })?;
-                Committed { won: theirs.nonce == record.nonce, record: theirs }
-            }
+            Put::Theirs => match self.store.standing(&record.key)? {
+                Standing::Point(theirs) => {
+                    Committed { won: theirs.nonce == record.nonce, record: *theirs }
+                }
+                Standing::GivenUp | Standing::Free => {
+                    self.retire(false);
+                    return Err(voided(&record.key));
+                }
+            },
         };
-        self.retire();
+        self.retire(committed.won);
         Ok(committed)
     }
 
@@ -221,9 +265,15 @@ impl Ingest {
         self.store.renounce(self.writer)
     }
 
-    /// The announcement has done its work; one that stays is only something to clean up.
-    fn retire(&self) {
-        if let Err(e) = self.store.renounce(self.writer) {
+    /// The announcement has done its work; one that stays is only something to clean up. Whoever
+    /// won keeps it while packs are condemned: a collector that lists points and then writers
+    /// could otherwise miss both the point and the announcement that holds its parent.
+    fn retire(&self, won: bool) {
+        let retired = match self.store.inner().objects.list(gc::CONDEMNED) {
+            Ok(condemned) if won && !condemned.is_empty() => return,
+            listed => listed.and_then(|_| self.store.renounce(self.writer)),
+        };
+        if let Err(e) = retired {
             tracing::warn!(writer = %self.writer, error = %e, "an announcement stays behind");
         }
     }
@@ -238,33 +288,45 @@ fn process<'a>(
     watch: &'a dyn Watch,
     old: Tree,
 ) -> Result<Tree> {
-    let waiting = Mutex::new(waiting);
     let (send, queue) = sync_channel::<Job>(margins::WINDOWS_AHEAD);
     let (results, finished) = sync_channel(margins::WINDOWS_AHEAD);
     let queue = Mutex::new(queue);
-    let built = thread::scope(|scope| {
+    keep(deposit, waiting, || {
+        thread::scope(|scope| {
+            for _ in 0..margins::INGEST_WORKERS {
+                let results = results.clone();
+                let queue = &queue;
+                scope.spawn(move || work(deposit, queue, &results, source, watch, old));
+            }
+            drop(results);
+            build(deposit, jobs, send, finished, watch, old)
+        })
+    })
+}
+
+/// Runs `fill` and uploads what it deposits until all is durable or something failed.
+fn keep<'a, T>(
+    deposit: &'a Deposit<'a>,
+    waiting: Receiver<crate::pack::Closed>,
+    fill: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let waiting = Mutex::new(waiting);
+    let filled = thread::scope(|scope| {
         for _ in 0..margins::UPLOADS {
             scope.spawn(|| deposit.upload(&waiting));
         }
-        for _ in 0..margins::INGEST_WORKERS {
-            let results = results.clone();
-            let queue = &queue;
-            scope.spawn(move || work(deposit, queue, &results, source, watch, old));
-        }
-        drop(results);
         // A panic of the source or the watcher here must not leave the uploaders waiting.
-        let building = || build(deposit, jobs, send, finished, watch, old);
-        let built = catch_unwind(AssertUnwindSafe(building))
-            .unwrap_or_else(|_| Err(Error::internal("the builder of a backup panicked")));
+        let filled = catch_unwind(AssertUnwindSafe(fill))
+            .unwrap_or_else(|_| Err(Error::internal("a backup panicked")));
         // Closing the queue of packs ends the uploaders, whatever happened.
         let closed = deposit.close();
-        built.and_then(|tree| closed.map(|()| tree))
+        filled.and_then(|done| closed.map(|()| done))
     });
-    // A failure in an uploader is the cause of whatever the builder saw.
+    // A failure in an uploader is the cause of whatever else was seen.
     deposit.failure().map_or(Ok(()), Err)?;
     // Also what a cancelled attempt has stored can be found again by the next one.
     let published = deposit.publish();
-    built.and_then(|tree| published.map(|()| tree))
+    filled.and_then(|done| published.map(|()| done))
 }
 
 /// Builds the map from the windows as they are finished.
@@ -277,9 +339,9 @@ fn build(
     old: Tree,
 ) -> Result<Tree> {
     let size = jobs.size();
-    let mut encoder = deposit.encoder()?;
+    let mut hand = deposit.hand()?;
     let mut leaves = Dispatcher::new(jobs, send, finished, watch);
-    let mut put = |node: &[u8]| deposit.put(Kind::Node, node, &mut encoder);
+    let mut put = |node: &[u8]| deposit.put(Kind::Node, node, &mut hand);
     let loader = deposit.loader();
     let update = Update { loader, old, leaves: &mut leaves, put: &mut put };
     let tree = update.run(size)?;
@@ -296,7 +358,7 @@ fn work(
     watch: &dyn Watch,
     old: Tree,
 ) {
-    let mut tools: Option<(Cutter<'_>, Encoder)> = None;
+    let mut tools: Option<(Cutter<'_>, Hand)> = None;
     loop {
         let next = queue.lock().map(|queue| queue.recv());
         let Ok(Ok(job)) = next else { return };
@@ -305,11 +367,13 @@ fn work(
             if deposit.stopped() || watch.cancelled() {
                 return Err(Error::new(ErrorKind::Cancelled, "the backup was cancelled"));
             }
-            let (cutter, encoder) = match &mut tools {
+            let (cutter, hand) = match &mut tools {
                 Some(tools) => tools,
-                none => none.insert((Cutter::new(deposit, source, watch), deposit.encoder()?)),
+                none => none.insert((Cutter::new(deposit, source, watch), deposit.hand()?)),
             };
-            cutter.cut(&job, &old, encoder)
+            let leaf = cutter.cut(&job, &old, hand);
+            deposit.rest(hand);
+            leaf
         };
         // A source that panics must not leave the builder waiting for its window.
         let leaf = catch_unwind(AssertUnwindSafe(run))

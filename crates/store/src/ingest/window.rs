@@ -3,10 +3,9 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use super::deposit::Deposit;
+use super::deposit::{Deposit, Hand};
 use super::jobs::{Job, Part};
 use crate::chunk::{BLOCK, Block, Blocks, Rule, Stretch};
-use crate::codec::Encoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::field::{part, part_mut};
 use crate::id::{Id, Kind};
@@ -21,7 +20,7 @@ enum State {
     Unknown,
     /// Zero, without having been read: its place in the buffer holds anything.
     Hole,
-    /// Read and classified.
+    /// Read and looked at.
     Read(Block),
 }
 
@@ -78,21 +77,16 @@ impl<'a> Cutter<'a> {
     }
 
     /// Stores a window and its leaf; `None` if all of it is zero.
-    pub(super) fn cut(
-        &mut self,
-        job: &Job,
-        old: &Tree,
-        encoder: &mut Encoder,
-    ) -> Result<Option<Id>> {
+    pub(super) fn cut(&mut self, job: &Job, old: &Tree, hand: &mut Hand) -> Result<Option<Id>> {
         let (start, size) = (old.start(job.window), self.window.source.len());
         let len = size.saturating_sub(start).min(u64::from(old.window)) as usize;
         self.window.reset(start, len);
         let items = match &job.part {
-            Part::Allocated(ranges) => self.whole(ranges, encoder)?,
+            Part::Allocated(ranges) => self.whole(ranges, hand)?,
             Part::Changed(_) if old.len(job.window) as usize != len => {
                 let all = start..start + len as u64;
                 let ranges = self.window.source.allocated(all).map_err(unreadable)?;
-                self.whole(&ranges, encoder)?
+                self.whole(&ranges, hand)?
             }
             Part::Changed(ranges) => {
                 let base = leaf(old, self.deposit.loader(), job.window)?;
@@ -103,7 +97,7 @@ impl<'a> Cutter<'a> {
                     None => vec![Item::Hole { len: len as u32 }],
                     Some((_, node)) => node.items(len as u32)?.to_vec(),
                 };
-                self.around(ranges, &number(&items), encoder)?
+                self.around(ranges, &number(&items), hand)?
             }
         };
         self.deposit.tally().read.fetch_add(self.window.read, Ordering::Relaxed);
@@ -111,11 +105,11 @@ impl<'a> Cutter<'a> {
             return Ok(None);
         }
         let node = Node::Leaf(items).encode();
-        self.deposit.put(Kind::Node, &node, encoder).map(Some)
+        self.deposit.put(Kind::Node, &node, hand).map(Some)
     }
 
     /// Cuts a window of which everything in `ranges` has to be read.
-    fn whole(&mut self, ranges: &[Range<u64>], encoder: &mut Encoder) -> Result<Vec<Item>> {
+    fn whole(&mut self, ranges: &[Range<u64>], hand: &mut Hand) -> Result<Vec<Item>> {
         let blocks = self.window.blocks();
         self.window.states.fill(State::Hole);
         for range in ranges {
@@ -126,18 +120,13 @@ impl<'a> Cutter<'a> {
         let mut items = Vec::new();
         let mut at = 0;
         while at < blocks {
-            at = self.next(at, &mut items, encoder, None)?;
+            at = self.next(at, &mut items, hand, None)?;
         }
         Ok(items)
     }
 
     /// Cuts a window around its changed ranges and takes over the parent's items elsewhere.
-    fn around(
-        &mut self,
-        ranges: &[Range<u64>],
-        old: &[Old],
-        encoder: &mut Encoder,
-    ) -> Result<Vec<Item>> {
+    fn around(&mut self, ranges: &[Range<u64>], old: &[Old], hand: &mut Hand) -> Result<Vec<Item>> {
         let changed = self.prepare(ranges, old)?;
         let (blocks, reach) = (self.window.blocks(), self.window.rule.hole);
         let next_change = |from: u32| {
@@ -152,7 +141,7 @@ impl<'a> Cutter<'a> {
             take_over(old, at..begin, &mut items);
             at = begin;
             loop {
-                at = self.next(at, &mut items, encoder, Some((old, &changed)))?;
+                at = self.next(at, &mut items, hand, Some((old, &changed)))?;
                 let calm = next_change(at).is_none_or(|next| next >= at + reach);
                 let shared = old.binary_search_by_key(&at, |(range, _)| range.start).is_ok();
                 if at >= blocks || at > change && calm && shared {
@@ -204,7 +193,7 @@ impl<'a> Cutter<'a> {
         &mut self,
         at: u32,
         items: &mut Vec<Item>,
-        encoder: &mut Encoder,
+        hand: &mut Hand,
         base: Option<(&[Old], &[Range<u32>])>,
     ) -> Result<u32> {
         if self.deposit.stopped() || self.watch.cancelled() {
@@ -225,7 +214,7 @@ impl<'a> Cutter<'a> {
         let same = base.and_then(|(old, changed)| unchanged(old, changed, &range));
         let id = match same {
             Some(id) => id,
-            None => self.deposit.put(Kind::Chunk, self.window.fetch(&range)?, encoder)?,
+            None => self.deposit.put(Kind::Chunk, self.window.fetch(&range)?, hand)?,
         };
         items.push(Item::Chunk { id, len });
         Ok(range.end)
@@ -287,7 +276,7 @@ impl Window<'_> {
         number..known.unwrap_or(end)
     }
 
-    /// Reads and classifies a block and some that follow.
+    /// Reads and looks at a block and some that follow.
     fn load(&mut self, number: u32) -> Result<()> {
         let mut piece = self.piece(number);
         let blocks = self.data.len() / BLOCK;
@@ -305,7 +294,7 @@ impl Window<'_> {
         self.read += buffer.len() as u64;
         let states = self.states.get_mut(piece.start as usize..piece.end as usize);
         for (state, block) in states.unwrap_or_default().iter_mut().zip(buffer.chunks(BLOCK)) {
-            *state = State::Read(self.rule.classify(block));
+            *state = State::Read(Block::of(block));
         }
         Ok(())
     }
@@ -352,6 +341,11 @@ impl Blocks for Window<'_> {
             State::Hole => Ok(Block::Zero),
             State::Unknown => Err(Error::internal("a block was not read")),
         }
+    }
+
+    fn data(&mut self, number: u32) -> Result<&[u8]> {
+        let place = self.place(&(number..number + 1))?;
+        part(&self.data, place)
     }
 }
 

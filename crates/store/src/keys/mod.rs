@@ -1,19 +1,39 @@
 //! The keys of a store.
 //!
 //! A *bundle* holds everything secret: the keys of the epochs, from which every object's own key
-//! is derived, and the dedup domain (id key and cut seed). The bundle is random; key slots wrap
-//! it, each under another secret. Losing all slots is losing the store, on purpose: that is
-//! crypto-erase.
+//! is derived, and the dedup domain (id key and cut seed). The bundle is random and encrypted
+//! under the *store key*; key slots wrap that, each under another secret. Losing all slots is
+//! losing the store, on purpose: that is crypto-erase.
 //!
 //! Every encrypted object has a key of its own, HKDF-SHA256 of its epoch's key and 256 bits drawn
 //! when the object is begun. A nonce is a counter inside one object, and no object is ever
 //! continued or written again under its old salt: no nonce can repeat.
+//!
+//! # What a change of slots protects against
+//!
+//! Whoever opened the store once may have kept the store key or the bundle. Removing his slot
+//! keeps him out only if he did not. [`crate::Store::rotate`] draws a new store key, so that
+//! nothing he kept opens the slots of today, and [`crate::Store::new_epoch`] after it begins an
+//! epoch that he cannot know: new packs, records and index runs are closed to him. What was
+//! written before stays readable to him, and so do the id key and the cut seed, with which he
+//! can tell whether the store holds contents that he knows: the keys of a dedup domain do not
+//! change; only copying everything into a store of another domain would.
+//!
+//! Secrets are wiped from memory when they are dropped: by `zeroize` here, by `aws-lc` for the
+//! keys of ciphers.
 
+mod bundle;
+mod change;
+mod copies;
 mod recovery;
+mod sheet;
 mod slot;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
@@ -21,12 +41,17 @@ use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::env::Env;
-use crate::error::{Error, Result};
-use crate::field::Fields;
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::Objects;
 
+use bundle::{Bundle, Epochs};
+use copies::Copies;
+use slot::StoreKey;
+
+pub(crate) use change::found;
+pub use change::{SlotCopies, SlotInfo};
 pub use recovery::RecoveryKey;
-pub use slot::Secret;
-pub(crate) use slot::{Slots, folder, object};
+pub use slot::{Secret, SlotKind};
 
 /// Bytes that authentication adds to what is encrypted.
 pub(crate) const TAG: usize = 16;
@@ -60,66 +85,123 @@ impl fmt::Debug for Domain {
 }
 
 /// All secrets of one opened store.
+///
+/// Handles live long and slots change: an object of an epoch that is newer than all that are
+/// known makes the ring read the slots again.
 pub(crate) struct KeyRing {
     pub(crate) store: Uuid,
     pub(crate) domain: Domain,
-    epochs: BTreeMap<u32, Zeroizing<[u8; 32]>>,
+    held: RwLock<Held>,
+    /// Where the slots are; `None` in tests of other parts.
+    copies: Option<Copies>,
+}
+
+/// What a change of slots changes.
+struct Held {
+    /// `None` once the store was erased through this handle.
+    key: Option<StoreKey>,
+    epochs: Epochs,
 }
 
 impl KeyRing {
-    /// The keys of a new store.
+    /// Random keys that no slot keeps.
+    #[cfg(test)]
     pub(crate) fn random(store: Uuid, domain: Domain, env: &Env) -> Self {
-        let epochs = BTreeMap::from([(1, Zeroizing::new(env.bytes()))]);
-        Self { store, domain, epochs }
+        let epochs = Epochs::from([(1, Zeroizing::new(env.bytes()))]);
+        let held = RwLock::new(Held { key: Some(Zeroizing::new(env.bytes())), epochs });
+        Self { store, domain, held, copies: None }
+    }
+
+    fn new(store: Uuid, key: StoreKey, bundle: &Bundle, copies: Copies) -> Self {
+        let held = RwLock::new(Held { key: Some(key), epochs: bundle.epochs.clone() });
+        Self { store, domain: bundle.domain.clone(), held, copies: Some(copies) }
+    }
+
+    /// The keys of a store, if one of its slots opens with `secret`.
+    pub(crate) fn unlock(objects: &Objects, store: Uuid, secret: &Secret) -> Result<Self> {
+        let copies = Copies::new(objects.clone(), store);
+        let (key, bundle) = copies.newest(|sheet| sheet.unlock(secret))?.value;
+        Ok(Self::new(store, key, &bundle, copies))
+    }
+
+    /// The stores of which there are key slots.
+    pub(crate) fn stores(objects: &Objects) -> Result<BTreeSet<Uuid>> {
+        let names = objects.list(copies::FOLDER)?;
+        let id = |name: String| Uuid::try_parse(name.split_once('-')?.0).ok();
+        Ok(names.into_iter().filter_map(id).collect())
     }
 
     /// The epoch that new objects belong to.
     pub(crate) fn epoch(&self) -> u32 {
-        self.epochs.last_key_value().map_or(0, |(number, _)| *number)
+        self.read(|held| held.epochs.last_key_value().map_or(0, |(number, _)| *number))
     }
 
     /// The key of one object.
     pub(crate) fn object(&self, purpose: &str, epoch: u32, salt: &[u8; 32]) -> Result<ObjectKey> {
-        let secret = self
-            .epochs
-            .get(&epoch)
-            .ok_or_else(|| Error::corrupt(format!("there is no key of epoch {epoch}")))?;
+        let secret = match self.secret(epoch)? {
+            None if epoch > self.epoch() => {
+                self.reread()?;
+                self.secret(epoch)?
+            }
+            known => known,
+        };
+        let secret =
+            secret.ok_or_else(|| Error::corrupt(format!("there is no key of epoch {epoch}")))?;
         let key = derive(salt, secret.as_slice(), &[purpose.as_bytes(), self.store.as_bytes()])?;
         ObjectKey::new(&key)
     }
 
     /// A code that only a holder of the keys can make.
     pub(crate) fn code(&self, purpose: &str, bytes: &[u8]) -> Result<[u8; 32]> {
-        let first = self.epochs.values().next().ok_or_else(|| Error::internal("no epoch"))?;
+        let first = self.read(|held| held.epochs.values().next().cloned());
+        let first = first.ok_or_else(copies::erased)?;
         let key = derive(&[0; 32], first.as_slice(), &[purpose.as_bytes(), self.store.as_bytes()])?;
         Ok(*blake3::keyed_hash(&key, bytes).as_bytes())
     }
 
-    /// The bundle that key slots wrap.
-    pub(crate) fn bundle(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(256));
-        out.extend_from_slice(self.domain.id.as_bytes());
-        out.extend_from_slice(&self.domain.id_key);
-        out.extend_from_slice(&self.domain.seed);
-        out.extend_from_slice(&(self.epochs.len() as u32).to_le_bytes());
-        for (number, key) in &self.epochs {
-            out.extend_from_slice(&number.to_le_bytes());
-            out.extend_from_slice(key.as_slice());
-        }
-        out
+    fn secret(&self, epoch: u32) -> Result<Option<Zeroizing<[u8; 32]>>> {
+        self.read(|held| match held.key {
+            Some(_) => Ok(held.epochs.get(&epoch).cloned()),
+            None => Err(copies::erased()),
+        })
     }
 
-    /// The keys in an unwrapped bundle.
-    pub(crate) fn from_bundle(store: Uuid, bundle: &[u8]) -> Result<Self> {
-        let mut fields = Fields::new("the key bundle", bundle);
-        let id = Uuid::from_bytes(fields.array()?);
-        let domain = Domain { id, id_key: fields.array()?, seed: fields.array()? };
-        let mut epochs = BTreeMap::new();
-        for _ in 0..fields.u32()? {
-            epochs.insert(fields.u32()?, Zeroizing::new(fields.array()?));
-        }
-        fields.end()?;
-        Ok(Self { store, domain, epochs })
+    /// Learns of the epochs that others began.
+    fn reread(&self) -> Result<()> {
+        let Some(copies) = &self.copies else { return Ok(()) };
+        let bundle = copies.newest(|sheet| self.open(sheet))?.value;
+        self.write(|held| held.epochs = bundle.epochs);
+        Ok(())
+    }
+
+    /// Opens a generation of slots with the store key that this handle knows.
+    fn open(&self, sheet: &sheet::Sheet) -> Result<Bundle> {
+        let bundle = sheet.open(&self.key()?)?;
+        bundle.ok_or_else(|| {
+            let context = "the key slots were rotated since the store was opened: open it again";
+            Error::new(ErrorKind::WrongKey, context)
+        })
+    }
+
+    fn key(&self) -> Result<StoreKey> {
+        self.read(|held| held.key.clone()).ok_or_else(copies::erased)
+    }
+
+    fn adopt(&self, key: StoreKey, epochs: Epochs) {
+        self.write(|held| *held = Held { key: Some(key), epochs });
+    }
+
+    /// Forgets all keys.
+    fn forget(&self) {
+        self.write(|held| *held = Held { key: None, epochs: Epochs::new() });
+    }
+
+    fn read<T>(&self, with: impl FnOnce(&Held) -> T) -> T {
+        with(&self.held.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, with: impl FnOnce(&mut Held)) {
+        with(&mut self.held.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

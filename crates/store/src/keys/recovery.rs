@@ -22,7 +22,9 @@ const CHECK: usize = 3;
 pub struct RecoveryKey(pub(crate) Zeroizing<[u8; 32]>);
 
 impl RecoveryKey {
-    pub(crate) fn random(env: &Env) -> Self {
+    /// A new key. It opens nothing until a slot of a store knows it
+    /// (see [`crate::Store::add_slot`]).
+    pub fn random(env: &Env) -> Self {
         Self(Zeroizing::new(env.bytes()))
     }
 

@@ -1,31 +1,20 @@
-//! Key slots: the bundle, wrapped under secrets that people or machines hold.
-//!
-//! All slots are in one object, stored in several equal copies under
-//! `keys/<store>-<generation>-<copy>`. Changing slots writes the next generation; the highest
-//! generation of which one copy is whole counts.
+//! A key slot: the store key, wrapped under a secret that a person or a machine holds.
+
+use std::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{KeyRing, ObjectKey, RecoveryKey, derive};
-use crate::config::{FORMAT, StoreConfig};
+use super::{ObjectKey, RecoveryKey, TAG, derive};
+use crate::config::StoreConfig;
 use crate::env::Env;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::field::{Fields, narrow};
 use crate::margins;
 
-const MAGIC: &[u8; 8] = b"TRSRKEYS";
-
-/// The folder of slot objects.
-pub(crate) fn folder() -> &'static str {
-    "keys"
-}
-
-/// The name of one copy of the slot object.
-pub(crate) fn object(store: Uuid, generation: u32, copy: u32) -> String {
-    format!("{}/{}-{generation:08x}-{copy}", folder(), store.simple())
-}
+/// The key that all slots of a store wrap and that encrypts the bundle.
+pub(super) type StoreKey = Zeroizing<[u8; 32]>;
 
 /// Something that opens a store.
 pub enum Secret {
@@ -37,8 +26,8 @@ pub enum Secret {
     Recovery(RecoveryKey),
 }
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::KeyFile(_) => "KeyFile(..)",
             Self::Passphrase(_) => "Passphrase(..)",
@@ -48,15 +37,16 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Secret {
-    fn code(&self) -> u8 {
+    /// Which kind of slot the secret opens.
+    pub fn kind(&self) -> SlotKind {
         match self {
-            Self::KeyFile(_) => 1,
-            Self::Passphrase(_) => 2,
-            Self::Recovery(_) => 3,
+            Self::KeyFile(_) => SlotKind::KeyFile,
+            Self::Passphrase(_) => SlotKind::Passphrase,
+            Self::Recovery(_) => SlotKind::Recovery,
         }
     }
 
-    /// The key that wraps the bundle in a slot with this head.
+    /// The key that wraps the store key in a slot with this head.
     fn key(&self, store: Uuid, head: &Head) -> Result<ObjectKey> {
         let stretched;
         let material: &[u8] = match self {
@@ -69,6 +59,51 @@ impl Secret {
         };
         let info: [&[u8]; 3] = [b"tresor 0 slot", store.as_bytes(), &[head.kind]];
         ObjectKey::new(&*derive(&head.salt, material, &info)?)
+    }
+}
+
+/// What kind of secret opens a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum SlotKind {
+    /// A key file.
+    KeyFile,
+    /// A passphrase.
+    Passphrase,
+    /// A recovery key.
+    Recovery,
+    /// A kind that this version does not know; it cannot be opened, but it is kept.
+    Unknown(u8),
+}
+
+impl SlotKind {
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::KeyFile => 1,
+            Self::Passphrase => 2,
+            Self::Recovery => 3,
+            Self::Unknown(code) => code,
+        }
+    }
+
+    fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::KeyFile,
+            2 => Self::Passphrase,
+            3 => Self::Recovery,
+            other => Self::Unknown(other),
+        }
+    }
+}
+
+impl fmt::Display for SlotKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyFile => f.write_str("key file"),
+            Self::Passphrase => f.write_str("passphrase"),
+            Self::Recovery => f.write_str("recovery key"),
+            Self::Unknown(code) => write!(f, "unknown kind {code}"),
+        }
     }
 }
 
@@ -86,6 +121,7 @@ fn stretch(text: &str, head: &Head) -> Result<Zeroizing<[u8; 32]>> {
 }
 
 /// The clear part of a slot.
+#[derive(Clone)]
 struct Head {
     kind: u8,
     id: Uuid,
@@ -119,98 +155,71 @@ impl Head {
     }
 }
 
-/// The slots of a store.
-pub(crate) struct Slots {
-    store: Uuid,
-    slots: Vec<(Head, Vec<u8>)>,
+/// One slot.
+#[derive(Clone)]
+pub(super) struct Slot {
+    head: Head,
+    wrapped: Vec<u8>,
 }
 
-impl Slots {
-    /// No slots yet.
-    pub(crate) fn new(store: Uuid) -> Self {
-        Self { store, slots: Vec::new() }
-    }
-
-    /// Adds a slot that `secret` opens.
-    pub(crate) fn add(
-        &mut self,
-        ring: &KeyRing,
+impl Slot {
+    /// Wraps `key` under `secret`, in a slot with this id and a salt of its own.
+    pub(super) fn wrap(
+        id: Uuid,
+        store: Uuid,
+        key: &StoreKey,
         secret: &Secret,
         config: &StoreConfig,
         env: &Env,
-    ) -> Result<()> {
+    ) -> Result<Self> {
         let passphrase = matches!(secret, Secret::Passphrase(_));
         let head = Head {
-            kind: secret.code(),
-            id: env.uuid(),
+            kind: secret.kind().code(),
+            id,
             salt: env.bytes(),
             kib: if passphrase { config.argon2_kib } else { 0 },
             passes: if passphrase { config.argon2_passes } else { 0 },
         };
-        let key = secret.key(self.store, &head)?;
-        let mut bundle = ring.bundle();
-        let tag = key.seal(0, &head.aad(self.store), &mut bundle)?;
-        let mut wrapped = bundle.to_vec();
-        wrapped.extend_from_slice(&tag);
-        self.slots.push((head, wrapped));
+        // Encrypted in place: the buffer is wiped also where that fails.
+        let mut text = Zeroizing::new(Vec::with_capacity(key.len() + TAG));
+        text.extend_from_slice(key.as_slice());
+        let tag = secret.key(store, &head)?.seal(0, &head.aad(store), &mut text)?;
+        text.extend_from_slice(&tag);
+        Ok(Self { head, wrapped: text.to_vec() })
+    }
+
+    /// The store key, if `secret` opens this slot.
+    pub(super) fn unwrap(&self, store: Uuid, secret: &Secret) -> Result<Option<StoreKey>> {
+        if self.kind() != secret.kind() {
+            return Ok(None);
+        }
+        let mut text = Zeroizing::new(self.wrapped.clone());
+        let opened = secret.key(store, &self.head)?.open(0, &self.head.aad(store), &mut text);
+        let Some(key) = opened else { return Ok(None) };
+        let key: &[u8; 32] = key
+            .first_chunk()
+            .ok_or_else(|| Error::corrupt("a key slot holds a key of another length"))?;
+        Ok(Some(Zeroizing::new(*key)))
+    }
+
+    pub(super) fn id(&self) -> Uuid {
+        self.head.id
+    }
+
+    pub(super) fn kind(&self) -> SlotKind {
+        SlotKind::from_code(self.head.kind)
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+        out.extend_from_slice(&self.head.encode());
+        out.extend_from_slice(&narrow(self.wrapped.len())?.to_le_bytes());
+        out.extend_from_slice(&self.wrapped);
         Ok(())
     }
 
-    /// The keys, if one of the slots opens with `secret`.
-    pub(crate) fn open(&self, secret: &Secret) -> Result<KeyRing> {
-        for (head, wrapped) in self.slots.iter().filter(|(h, _)| h.kind == secret.code()) {
-            let key = secret.key(self.store, head)?;
-            let mut bundle = Zeroizing::new(wrapped.clone());
-            if let Some(bundle) = key.open(0, &head.aad(self.store), &mut bundle) {
-                return KeyRing::from_bundle(self.store, bundle);
-            }
-        }
-        Err(Error::new(ErrorKind::WrongKey, "no key slot opens with this secret"))
-    }
-
-    /// The slot object.
-    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
-        let mut out = Vec::with_capacity(512);
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&FORMAT.to_le_bytes());
-        out.extend_from_slice(&(self.slots.len() as u16).to_le_bytes());
-        out.extend_from_slice(self.store.as_bytes());
-        for (head, wrapped) in &self.slots {
-            out.extend_from_slice(&head.encode());
-            out.extend_from_slice(&narrow(wrapped.len())?.to_le_bytes());
-            out.extend_from_slice(wrapped);
-        }
-        out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
-        Ok(out)
-    }
-
-    /// Reads a slot object; damage is found by its checksum.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let damaged = || Error::corrupt("a copy of the key slots is damaged");
-        let (body, sum) = bytes.split_last_chunk::<4>().ok_or_else(damaged)?;
-        if crc32fast::hash(body).to_le_bytes() != *sum {
-            return Err(damaged());
-        }
-        let mut fields = Fields::new("the key slots", body);
-        fields.magic(MAGIC)?;
-        let version = fields.u16()?;
-        let count = fields.u16()?;
-        if version != FORMAT || count > margins::SLOTS {
-            return Err(Error::new(ErrorKind::Unsupported, "the key slots have another format"));
-        }
-        let store = Uuid::from_bytes(fields.array()?);
-        let mut slots = Vec::new();
-        for _ in 0..count {
-            let head = Head::decode(&mut fields)?;
-            let len = fields.u32()? as usize;
-            slots.push((head, fields.take(len)?.to_vec()));
-        }
-        fields.end()?;
-        Ok(Self { store, slots })
-    }
-
-    /// The store that the slots belong to.
-    pub(crate) fn store(&self) -> Uuid {
-        self.store
+    pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Self> {
+        let head = Head::decode(fields)?;
+        let len = fields.u32()? as usize;
+        Ok(Self { head, wrapped: fields.take(len)?.to_vec() })
     }
 }

@@ -15,6 +15,7 @@
 //! Lengths are bytes, so a disk need not end on a block. The lengths of a leaf add up to its
 //! window. The height of a map follows from its size, and its root hashes both.
 
+mod compare;
 mod update;
 mod walk;
 
@@ -24,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::field::Fields;
 use crate::id::{Hasher, Id, Root};
 
+pub(crate) use compare::{Compare, Difference, Seen};
 pub(crate) use update::{Leaves, Update};
 pub(crate) use walk::{Side, leaf, seek};
 

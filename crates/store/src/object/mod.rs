@@ -13,6 +13,7 @@ mod local;
 mod patience;
 mod probe;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -158,6 +159,15 @@ impl Objects {
         meta.map(|m| m.size).map_err(|e| Error::object(format!("object {name} cannot be found"), e))
     }
 
+    /// Whether an object is there.
+    pub(crate) fn exists(&self, name: &str) -> Result<bool> {
+        match self.size(name) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     /// The last parts of the names of all objects in a folder, sorted.
     pub(crate) fn list(&self, folder: &str) -> Result<Vec<String>> {
         let prefix = Path::from(folder);
@@ -173,6 +183,22 @@ impl Objects {
         })?;
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// The number and the bytes of all objects, by the first part of their names.
+    pub(crate) fn count(&self) -> Result<BTreeMap<String, (u64, u64)>> {
+        self.retry(|| {
+            let listed = self.store.list(None);
+            let counted = listed.try_fold(BTreeMap::new(), async |mut counts, meta| {
+                let folder = meta.location.parts().next();
+                let name = folder.map_or_else(String::new, |part| part.as_ref().to_owned());
+                let (objects, bytes): &mut (u64, u64) = counts.entry(name).or_default();
+                *objects += 1;
+                *bytes += meta.size;
+                Ok(counts)
+            });
+            self.rt.block_on(counted).map_err(|e| Error::object("the store cannot be listed", e))
+        })
     }
 
     /// Deletes an object; one that is gone already is no error.

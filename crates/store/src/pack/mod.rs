@@ -107,16 +107,18 @@ pub(crate) struct FrameHead {
 }
 
 impl FrameHead {
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(FRAME_MAGIC);
-        out.extend_from_slice(&[self.kind.code(), self.encoding.code(), 0, 0]);
-        out.extend_from_slice(&self.number.to_le_bytes());
-        out.extend_from_slice(&self.stored.to_le_bytes());
-        out.extend_from_slice(&self.raw.to_le_bytes());
-        out.extend_from_slice(&self.id.0);
-        let sum = crc32fast::hash(out.get(start..).unwrap_or_default());
-        out.extend_from_slice(&sum.to_le_bytes());
+    pub(crate) fn encode(&self) -> [u8; FRAME_HEAD] {
+        let numbers = [self.number, self.stored, self.raw].map(u32::to_le_bytes);
+        let kinds = [self.kind.code(), self.encoding.code(), 0, 0];
+        let fields = [FRAME_MAGIC.as_slice(), &kinds, numbers.as_flattened(), &self.id.0];
+        let mut out = [0; FRAME_HEAD];
+        for (to, from) in out.iter_mut().zip(fields.into_iter().flatten()) {
+            *to = *from;
+        }
+        if let Some((body, sum)) = out.split_last_chunk_mut::<4>() {
+            *sum = crc32fast::hash(body).to_le_bytes();
+        }
+        out
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
@@ -147,10 +149,53 @@ pub(crate) fn open_frame<'a>(
     frame: &'a mut [u8],
     decoder: &'a mut Decoder,
 ) -> Result<&'a [u8]> {
-    let wrong = |why: &str| {
-        let (pack, offset) = (location.pack.name.simple(), location.offset);
-        Error::corrupt(format!("the frame at {offset} in pack {pack} {why}"))
-    };
+    let (head, plain) = decrypt(ring, key, location, (kind, id), frame)?;
+    let raw = decoder
+        .decode(head.encoding, plain, head.raw as usize)
+        .map_err(|e| wrong(location, "cannot be decoded").because(e))?;
+    if hasher.id(kind, raw) != id {
+        return Err(wrong(location, "does not hash to its id"));
+    }
+    Ok(raw)
+}
+
+/// The same, into memory of exactly the right size. After an error `out` may hold anything.
+pub(crate) fn open_frame_into(
+    ring: &KeyRing,
+    hasher: &Hasher,
+    key: &ObjectKey,
+    location: &Location,
+    (kind, id): (Kind, Id),
+    frame: &mut [u8],
+    (decoder, out): (&mut Decoder, &mut [u8]),
+) -> Result<()> {
+    let (head, plain) = decrypt(ring, key, location, (kind, id), frame)?;
+    if head.raw as usize != out.len() {
+        return Err(wrong(location, "has the wrong length"));
+    }
+    decoder
+        .decode_into(head.encoding, plain, out)
+        .map_err(|e| wrong(location, "cannot be decoded").because(e))?;
+    if hasher.id(kind, out) != id {
+        return Err(wrong(location, "does not hash to its id"));
+    }
+    Ok(())
+}
+
+fn wrong(location: &Location, why: &str) -> Error {
+    let (pack, offset) = (location.pack.name.simple(), location.offset);
+    Error::corrupt(format!("the frame at {offset} in pack {pack} {why}"))
+}
+
+/// Checks the head of a frame and decrypts what follows, in place.
+fn decrypt<'a>(
+    ring: &KeyRing,
+    key: &ObjectKey,
+    location: &Location,
+    (kind, id): (Kind, Id),
+    frame: &'a mut [u8],
+) -> Result<(FrameHead, &'a [u8])> {
+    let wrong = |why: &str| wrong(location, why);
     let (head_bytes, text) =
         frame.split_at_mut_checked(FRAME_HEAD).ok_or_else(|| wrong("is truncated"))?;
     let head = FrameHead::decode(head_bytes).map_err(|e| wrong("has no head").because(e))?;
@@ -163,11 +208,5 @@ pub(crate) fn open_frame<'a>(
     let aad = location.pack.aad(ring.store, head_bytes);
     let plain =
         key.open(u64::from(head.number), &aad, text).ok_or_else(|| wrong("is not authentic"))?;
-    let raw = decoder
-        .decode(head.encoding, plain, head.raw as usize)
-        .map_err(|e| wrong("cannot be decoded").because(e))?;
-    if hasher.id(kind, raw) != id {
-        return Err(wrong("does not hash to its id"));
-    }
-    Ok(raw)
+    Ok((head, plain))
 }

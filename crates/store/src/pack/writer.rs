@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{FRAME_HEAD, FrameHead, Location, PURPOSE, Pack, encode_pack_head};
-use crate::codec::Encoding;
+use crate::codec::{Encoder, Encoding};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::field::narrow;
@@ -49,30 +49,25 @@ impl Writer {
         self.frames.is_empty()
     }
 
-    /// Encrypts and appends a frame; returns the bytes that it takes.
-    pub(crate) fn add(
-        &mut self,
-        id: Id,
-        raw: usize,
-        (encoding, stored): (Encoding, &[u8]),
-    ) -> Result<u32> {
+    /// Encodes, encrypts and appends a frame, all of it in place; returns the bytes that it
+    /// takes. After an error the pack is of no use any more.
+    pub(crate) fn encode(&mut self, id: Id, raw: &[u8], encoder: &mut Encoder) -> Result<u32> {
         let offset = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; FRAME_HEAD]);
+        let encoding = encoder.append(raw, &mut self.bytes)?;
+        self.finish(offset, id, raw.len(), encoding)
+    }
+
+    fn finish(&mut self, offset: usize, id: Id, raw: usize, encoding: Encoding) -> Result<u32> {
         let number = narrow(self.frames.len())?;
-        let head = FrameHead {
-            kind: self.kind,
-            encoding,
-            number,
-            stored: narrow(stored.len() + TAG)?,
-            raw: narrow(raw)?,
-            id,
-        };
-        head.encode(&mut self.bytes);
-        let aad = self.pack.aad(self.store, self.bytes.get(offset..).unwrap_or_default());
-        self.bytes.extend_from_slice(stored);
-        let text = self
-            .bytes
-            .get_mut(offset + FRAME_HEAD..)
+        let frame = self.bytes.get_mut(offset..).unwrap_or_default();
+        let (head, text) = frame
+            .split_first_chunk_mut::<FRAME_HEAD>()
             .ok_or_else(|| Error::internal("frame bounds"))?;
+        let stored = narrow(text.len() + TAG)?;
+        let fields = FrameHead { kind: self.kind, encoding, number, stored, raw: narrow(raw)?, id };
+        *head = fields.encode();
+        let aad = self.pack.aad(self.store, head);
         let tag = self.key.seal(u64::from(number), &aad, text)?;
         self.bytes.extend_from_slice(&tag);
         let len = narrow(self.bytes.len() - offset)?;

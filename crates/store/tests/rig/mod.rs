@@ -42,6 +42,38 @@ pub fn secret() -> Secret {
     Secret::KeyFile([7; 32].into())
 }
 
+/// A folder in memory, where the machine has one for that.
+pub fn scratch() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+}
+
+/// How much more than usual a campaign shall do: the number in the variable, or `usual`.
+pub fn wanted(variable: &str, usual: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+        Err(_) => usual,
+    }
+}
+
+/// Runs `each` of the numbers on all processors, two at least.
+pub fn parallel(numbers: Range<u64>, each: impl Fn(u64) + Sync) {
+    let next = std::sync::atomic::AtomicU64::new(numbers.start);
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get().max(2));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if number >= numbers.end {
+                        return;
+                    }
+                    each(number);
+                }
+            });
+        }
+    });
+}
+
 /// Objects, a runtime to reach them and a folder for the index.
 pub struct Rig {
     pub objects: Arc<dyn ObjectStore>,
@@ -58,6 +90,13 @@ impl Rig {
     pub fn on(objects: Arc<dyn ObjectStore>, seed: u64) -> Self {
         let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         Self { objects, rt, cache: TempDir::new().unwrap(), env: sim_env(seed).0 }
+    }
+
+    /// One of thousands: its folder is in memory and it has no threads of its own. Only for
+    /// objects that never wait for a reactor.
+    pub fn light(objects: Arc<dyn ObjectStore>, seed: u64) -> Self {
+        let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        Self { objects, rt, cache: scratch(), env: sim_env(seed).0 }
     }
 
     pub fn init(&self, config: StoreConfig) -> Store {

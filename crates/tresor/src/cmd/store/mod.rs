@@ -1,29 +1,38 @@
 //! `tresor store`: recovery points without a server and without a database.
 //!
-//! Everything is in the store's folder and its key; this command is the way back to the bytes when
-//! nothing else is left, and the way in for images that no service looks after.
+//! Everything is in the store's folder or bucket and its key; this command is the way back to the
+//! bytes when nothing else is left, and the way in for images that no service looks after.
 
+mod backup;
+mod copy;
+mod export;
 mod image;
+mod init;
+mod inspect;
 mod key;
+mod place;
+mod points;
+mod progress;
 mod report;
+mod restore;
+mod slot;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-use anyhow::{Context, Result};
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use tempfile::TempDir;
-use tresor_store::env::Env;
-use tresor_store::{Begun, Plan, PointKey, Store, StoreConfig};
 
-use crate::target::Target;
-use crate::usage::Usage;
-use image::{ImageFile, OutputFile, changed_ranges};
-use report::{Backup, Init, List, Report, Restore, Watcher};
+use place::{Place, Session};
 
 /// What `tresor store` can be told.
 #[derive(Args)]
+#[command(after_help = "The store and its key can also be given as TRESOR_STORE, TRESOR_KEY_FILE \
+    or TRESOR_PASSPHRASE.\n\n\
+    Example:\n  \
+    export TRESOR_STORE=/backup/a TRESOR_KEY_FILE=~/a.key\n  \
+    tresor store init\n  \
+    tresor store backup vm.img\n  \
+    tresor store list\n  \
+    tresor store restore --point latest restored.img\n\n\
+    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found.")]
 pub(crate) struct StoreArgs {
     #[command(subcommand)]
     action: Action,
@@ -31,176 +40,41 @@ pub(crate) struct StoreArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Make a store in an empty folder; prints its recovery key, once
-    Init(Place),
-    /// Keep an image as a new recovery point
-    Backup(BackupArgs),
-    /// Write a recovery point to a new, sparse file
-    Restore(RestoreArgs),
-    /// List the recovery points
+    /// Make a store; prints its recovery key, once
+    Init(init::InitArgs),
+    /// Keep an image or block device as a new recovery point
+    Backup(backup::BackupArgs),
+    /// Write a recovery point to a file, a block device or standard output
+    Restore(restore::RestoreArgs),
+    /// List the recovery points, newest first
     List(Place),
-}
-
-/// Which store, and how to open it.
-#[derive(Args)]
-struct Place {
-    /// Place of the store: a folder, s3://BUCKET/PREFIX or az://CONTAINER/PREFIX
-    #[arg(long, value_name = "PATH|URL", value_parser = place())]
-    store: Target,
-    /// File with the store's key; `init` makes it when it is not there.
-    /// Without it the passphrase in TRESOR_PASSPHRASE is used
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-struct BackupArgs {
-    #[command(flatten)]
-    place: Place,
-    /// Raw image or block device
-    image: PathBuf,
-    /// Recovery point that this one follows
-    #[arg(long, value_name = "POINT")]
-    parent: Option<String>,
-    /// File with lines `offset length`: only these bytes differ from the parent
-    #[arg(long, value_name = "FILE", requires = "parent")]
-    changed: Option<PathBuf>,
-}
-
-#[derive(Args)]
-struct RestoreArgs {
-    #[command(flatten)]
-    place: Place,
-    /// Recovery point
-    #[arg(long, value_name = "POINT")]
-    point: String,
-    /// File that is made; it must not be there
-    out: PathBuf,
+    /// Tell which bytes differ between two recovery points
+    Diff(points::DiffArgs),
+    /// Describe the store or one recovery point
+    Inspect(inspect::InspectArgs),
+    /// Write recovery points as images with descriptions
+    Export(export::ExportArgs),
+    /// Copy recovery points to another store
+    Copy(copy::CopyArgs),
+    /// Remove recovery points
+    Remove(points::RemoveArgs),
+    /// List and change the keys that open the store
+    Key(slot::KeyArgs),
 }
 
 /// Runs one action.
 pub(crate) fn run(args: StoreArgs) -> Result<()> {
     let session = Session::new()?;
     match args.action {
-        Action::Init(place) => init(&session, &place),
-        Action::Backup(args) => backup(&session, &args),
-        Action::Restore(args) => restore(&session, &args),
-        Action::List(place) => list(&session, &place),
+        Action::Init(args) => init::run(&session, &args),
+        Action::Backup(args) => backup::run(&session, &args),
+        Action::Restore(args) => restore::run(&session, &args),
+        Action::List(place) => points::list(&session, &place),
+        Action::Diff(args) => points::diff(&session, &args),
+        Action::Inspect(args) => inspect::run(&session, &args),
+        Action::Export(args) => export::run(&session, &args),
+        Action::Copy(args) => copy::run(&session, &args),
+        Action::Remove(args) => points::remove(&session, &args),
+        Action::Key(args) => slot::run(&session, &args),
     }
 }
-
-/// What a store needs of the process around it.
-struct Session {
-    env: Env,
-    runtime: tokio::runtime::Runtime,
-    /// Disposable copies of index runs, gone with the process.
-    cache: TempDir,
-}
-
-impl Session {
-    fn new() -> Result<Session> {
-        let cache = tempfile::Builder::new().prefix("tresor-cache-").tempdir()?;
-        Ok(Session { env: Env::system(), runtime: crate::serve::runtime()?, cache })
-    }
-
-    fn open(&self, place: &Place) -> Result<Store> {
-        let secret = key::existing(place.key_file.as_deref())?;
-        let runtime = self.runtime.handle().clone();
-        let objects = place.store.open(&runtime)?;
-        Store::open(objects, runtime, self.cache.path(), &secret, self.env.clone())
-            .with_context(|| format!("cannot open the store {}", place.store))
-    }
-}
-
-/// Reads `--store`; a path need not be Unicode.
-fn place() -> impl TypedValueParser<Value = Target> {
-    OsStringValueParser::new().try_map(|text| Target::parse(&text))
-}
-
-fn init(session: &Session, place: &Place) -> Result<()> {
-    let secret = key::new_or_existing(place.key_file.as_deref(), &session.env)?;
-    let runtime = session.runtime.handle().clone();
-    let objects = place.store.make(&runtime)?;
-    let (cache, config) = (session.cache.path(), StoreConfig::default());
-    let (store, recovery_key) =
-        Store::init(objects, runtime, cache, config, &secret, session.env.clone())
-            .with_context(|| format!("cannot make a store in {}", place.store))?;
-    Init { store: store.id(), recovery_key: recovery_key.to_string() }.print(place.json)
-}
-
-fn backup(session: &Session, args: &BackupArgs) -> Result<()> {
-    let source = ImageFile::open(&args.image)?;
-    let size = source.size();
-    let changed = args.changed.as_deref().map(|file| changed_ranges(file, size)).transpose()?;
-    let parent = args.parent.as_deref().map(point_key).transpose()?;
-    let store = session.open(&args.place)?;
-    if let (Some(parent), Some(name)) = (&parent, &args.parent)
-        && store.point(parent)?.is_none()
-    {
-        return Err(Usage::error(format!("the store has no recovery point {name}")));
-    }
-    let begun = session.env.monotonic();
-    let point = point_key(&session.env.uuid().simple().to_string())?;
-    let plan = Plan { point, parent, size };
-    let Begun::New(mut ingest) = store.begin(plan)? else {
-        anyhow::bail!("the recovery point {point} is already there");
-    };
-    // Without the parent's record everything has to be read: the list says nothing then.
-    let changed = changed.filter(|_| ingest.parent().is_some());
-    let watcher = Watcher::new("backup", args.place.json);
-    let ingested = ingest.run(&source, changed.as_deref(), &watcher)?;
-    let name = args.image.display().to_string();
-    let facts = BTreeMap::from([("image".to_owned(), name)]);
-    ingest.commit(facts, session.env.domain())?;
-    watcher.done();
-    Backup {
-        point: point.to_string(),
-        parent: parent.map(|key| key.to_string()),
-        size,
-        bytes_read: ingested.bytes_read,
-        bytes_zero: ingested.bytes_zero,
-        bytes_new: ingested.bytes_new,
-        bytes_stored: ingested.bytes_stored,
-        bytes_deduplicated: ingested.bytes_deduplicated,
-        chunks: ingested.chunks,
-        seconds: (session.env.monotonic().saturating_sub(begun)).as_secs_f64(),
-    }
-    .print(args.place.json)
-}
-
-fn restore(session: &Session, args: &RestoreArgs) -> Result<()> {
-    let store = session.open(&args.place)?;
-    let point = point_key(&args.point)?;
-    if store.point(&point)?.is_none() {
-        return Err(Usage::error(format!("the store has no recovery point {}", args.point)));
-    }
-    let begun = session.env.monotonic();
-    let reader = store.reader(&point)?;
-    let out = OutputFile::create(&args.out, reader.size())?;
-    let watcher = Watcher::new("restore", args.place.json);
-    reader.restore(&out, &[], &watcher).context("the restore failed; nothing was left behind")?;
-    out.keep()?;
-    watcher.done();
-    Restore {
-        point: args.point.clone(),
-        size: reader.size(),
-        seconds: (session.env.monotonic().saturating_sub(begun)).as_secs_f64(),
-    }
-    .print(args.place.json)
-}
-
-fn list(session: &Session, place: &Place) -> Result<()> {
-    let points = session.open(place)?.points()?;
-    List::of(&points).print(place.json)
-}
-
-fn point_key(text: &str) -> Result<PointKey> {
-    let wrong = |_| Usage::error(format!("\"{text}\" is no recovery point: 32 hex digits"));
-    text.parse().map_err(wrong)
-}
-
-#[cfg(test)]
-mod tests;

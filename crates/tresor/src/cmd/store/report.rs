@@ -1,11 +1,14 @@
 //! What the actions tell: text for people, one JSON object for machines.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde::Serialize;
-use tresor_store::{PointRecord, Watch};
-use uuid::Uuid;
+use tresor_store::PointRecord;
 
-use crate::terminal::{Progress, say, size};
+use super::points::{ADDED, IMAGE};
+use crate::terminal::say;
+use crate::usage::Usage;
 
 /// A result that can be printed.
 pub(super) trait Report: Serialize + Sized {
@@ -23,143 +26,61 @@ pub(super) trait Report: Serialize + Sized {
     }
 }
 
-/// A new store.
-#[derive(Serialize)]
-pub(super) struct Init {
-    pub(super) store: Uuid,
-    pub(super) recovery_key: String,
-}
-
-impl Report for Init {
-    fn text(&self) -> String {
-        format!(
-            "store {}\nrecovery key (shown only now; keep it somewhere else):\n  {}",
-            self.store, self.recovery_key
-        )
-    }
-}
-
-/// A new recovery point.
-#[derive(Serialize)]
-pub(super) struct Backup {
+/// A recovery point, as lists and descriptions tell of it.
+#[derive(Serialize, Clone)]
+pub(super) struct Point {
     pub(super) point: String,
+    pub(super) time: String,
+    pub(super) size: u64,
+    pub(super) root: String,
     pub(super) parent: Option<String>,
-    pub(super) size: u64,
-    pub(super) bytes_read: u64,
-    pub(super) bytes_zero: u64,
-    pub(super) bytes_new: u64,
-    pub(super) bytes_stored: u64,
-    pub(super) bytes_deduplicated: u64,
-    pub(super) chunks: u64,
-    pub(super) seconds: f64,
+    pub(super) image: Option<String>,
+    /// Bytes that it added to the store when it was made.
+    pub(super) added: Option<u64>,
+    pub(super) facts: BTreeMap<String, String>,
 }
 
-impl Report for Backup {
-    fn text(&self) -> String {
-        format!(
-            "point {}\nread {} of {}, new {}, stored {}, known already {}, in {:.2} s",
-            self.point,
-            size(self.bytes_read),
-            size(self.size),
-            size(self.bytes_new),
-            size(self.bytes_stored),
-            size(self.bytes_deduplicated),
-            self.seconds
-        )
-    }
-}
-
-/// A restored recovery point.
-#[derive(Serialize)]
-pub(super) struct Restore {
-    pub(super) point: String,
-    pub(super) size: u64,
-    pub(super) seconds: f64,
-}
-
-impl Report for Restore {
-    fn text(&self) -> String {
-        format!("restored {} ({}) in {:.2} s", self.point, size(self.size), self.seconds)
-    }
-}
-
-/// All recovery points.
-#[derive(Serialize)]
-pub(super) struct List {
-    points: Vec<Listed>,
-}
-
-#[derive(Serialize)]
-struct Listed {
-    point: String,
-    time: String,
-    size: u64,
-    parent: Option<String>,
-    image: Option<String>,
-}
-
-impl List {
-    /// Oldest first.
-    pub(super) fn of(points: &[PointRecord]) -> List {
-        let mut points: Vec<Listed> = points
-            .iter()
-            .map(|record| Listed {
-                point: record.key.to_string(),
-                time: record.time.to_string(),
-                size: record.size,
-                parent: record.parent.as_ref().map(ToString::to_string),
-                image: record.facts.get("image").cloned(),
-            })
-            .collect();
-        points.sort_by(|a, b| (&a.time, &a.point).cmp(&(&b.time, &b.point)));
-        List { points }
-    }
-}
-
-impl Report for List {
-    fn text(&self) -> String {
-        let line = |point: &Listed| {
-            let image = point.image.as_deref().unwrap_or_default();
-            format!("{}  {:<30}  {:>10}  {image}", point.point, point.time, size(point.size))
-        };
-        match self.points.as_slice() {
-            [] => "no recovery points".to_owned(),
-            points => points.iter().map(line).collect::<Vec<_>>().join("\n"),
+impl Point {
+    pub(super) fn of(record: &PointRecord) -> Point {
+        Point {
+            point: record.key.to_string(),
+            // Whole milliseconds are enough to tell points apart.
+            time: format!("{:.3}", record.time),
+            size: record.size,
+            root: record.root.to_string(),
+            parent: record.parent.as_ref().map(ToString::to_string),
+            image: record.facts.get(IMAGE).cloned(),
+            added: record.facts.get(ADDED).and_then(|bytes| bytes.parse().ok()),
+            facts: record.facts.clone(),
         }
     }
 }
 
-/// Shows the store's progress; silent when a machine reads.
-pub(super) struct Watcher(Option<Progress>);
-
-impl Watcher {
-    /// Work that has not begun yet.
-    pub(super) fn new(title: &str, silent: bool) -> Watcher {
-        Watcher((!silent).then(|| Progress::bytes(title, 0)))
-    }
-
-    /// The work is done.
-    pub(super) fn done(self) {
-        if let Some(progress) = self.0 {
-            progress.done("done");
-        }
-    }
+/// Reads a number of bytes: `K`, `M`, `G` and `T` are 1024 and its powers.
+pub(super) fn bytes(text: &str) -> Result<u64, Usage> {
+    let (digits, shift) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (text.get(..at), 10),
+        Some((at, 'm' | 'M')) => (text.get(..at), 20),
+        Some((at, 'g' | 'G')) => (text.get(..at), 30),
+        Some((at, 't' | 'T')) => (text.get(..at), 40),
+        _ => (Some(text), 0),
+    };
+    let number = digits.and_then(|digits| digits.parse::<u64>().ok());
+    let number = number.and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or_else(|| Usage("a number of bytes is such as 4096, 64K or 50M".to_owned()))
 }
 
-impl Watch for Watcher {
-    fn expect(&self, bytes: u64) {
-        if let Some(progress) = &self.0 {
-            progress.expect(bytes);
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::bytes;
 
-    fn advance(&self, bytes: u64, _stored: u64) {
-        if let Some(progress) = &self.0 {
-            progress.add(bytes);
+    #[test]
+    fn sizes_have_units() {
+        let read = |text| bytes(text).ok();
+        assert_eq!(read("4096"), Some(4096));
+        assert_eq!((read("64k"), read("50M"), read("1G")), (Some(64 << 10), Some(50 << 20), Some(1 << 30)));
+        for wrong in ["", "K", "-1", "1.5G", "12X", "99999999999T", "\u{e9}"] {
+            assert_eq!(read(wrong), None, "{wrong}");
         }
-    }
-
-    fn cancelled(&self) -> bool {
-        false
     }
 }

@@ -1,0 +1,5 @@
+//! Collection of garbage.
+
+mod record;
+
+pub(crate) use record::CONDEMNED;

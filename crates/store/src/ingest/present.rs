@@ -1,0 +1,72 @@
+//! Which packs an attempt may rely on.
+//!
+//! The index says where an id was stored, not that it still is: a run can name packs that were
+//! collected since, and a writer that was lost or a collector that was paused can publish such a
+//! run at any time. So before an attempt relies on a pack it makes sure, *after* it announced
+//! itself, that the pack is there and is not condemned. Whoever condemns the pack later sees the
+//! announcement and waits; whoever condemned it before has its record in the way until the pack
+//! is gone.
+//!
+//! Packs are looked up a folder at a time: at most 256 listings an attempt, and 16 bytes a pack.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::object::Objects;
+use crate::pack::Pack;
+
+/// What one attempt knows about packs.
+pub(super) struct Present {
+    objects: Objects,
+    barred: BTreeSet<Uuid>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Names by folder: by their first byte.
+    folders: HashMap<u8, HashSet<Uuid>>,
+    /// Packs of folders that were listed, but not in the listing: are they there?
+    others: HashMap<Uuid, bool>,
+}
+
+impl Present {
+    /// An attempt that must not rely on `barred` packs.
+    pub(super) fn new(objects: Objects, barred: BTreeSet<Uuid>) -> Self {
+        Self { objects, barred, seen: Mutex::default() }
+    }
+
+    /// Whether the attempt may rely on `pack`.
+    pub(super) fn accepts(&self, pack: &Pack) -> Result<bool> {
+        let name = pack.name;
+        if self.barred.contains(&name) {
+            return Ok(false);
+        }
+        let [folder, ..] = *name.as_bytes();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = seen.others.get(&name) {
+            return Ok(*there);
+        }
+        if !seen.folders.contains_key(&folder) {
+            let listed = self.objects.list(&format!("packs/{folder:02x}"))?;
+            let names = listed.iter().filter_map(|name| Uuid::try_parse(name).ok()).collect();
+            seen.folders.insert(folder, names);
+        }
+        if seen.folders.get(&folder).is_some_and(|names| names.contains(&name)) {
+            return Ok(true);
+        }
+        // Stored by somebody since the folder was listed, or collected.
+        let there = self.objects.exists(&pack.object())?;
+        seen.others.insert(name, there);
+        Ok(there)
+    }
+
+    /// A pack that this attempt has stored itself.
+    pub(super) fn add(&self, pack: &Pack) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.others.insert(pack.name, true);
+    }
+}

@@ -1,0 +1,135 @@
+//! Raw images: the bytes of the disk, one after another.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom};
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rustix::fs::{Advice, FallocateFlags, SeekFrom as Find};
+use rustix::io::Errno;
+use tresor_store::{Sink, Source};
+
+use super::Output;
+use crate::usage::Usage;
+
+/// An image that is read: a file or a block device.
+pub(in super::super) struct RawImage {
+    file: File,
+    size: u64,
+}
+
+impl RawImage {
+    /// Opens an image.
+    pub(in super::super) fn open(path: &Path) -> Result<RawImage> {
+        let open = || -> io::Result<RawImage> {
+            let mut file = File::open(path)?;
+            // Not the metadata's length: that of a block device is zero.
+            let size = file.seek(SeekFrom::End(0))?;
+            Ok(RawImage { file, size })
+        };
+        open().with_context(|| Usage(format!("cannot read the image {}", path.display())))
+    }
+}
+
+impl Source for RawImage {
+    fn len(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+
+    fn allocated(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+        let mut found = Vec::new();
+        let mut at = range.start;
+        while at < range.end {
+            let data = match rustix::fs::seek(&self.file, Find::Data(at)) {
+                Ok(data) => data,
+                // No data up to the end of the file.
+                Err(Errno::NXIO) => break,
+                // A device or file system that does not know holes.
+                Err(_) => return Ok(vec![range]),
+            };
+            if data >= range.end {
+                break;
+            }
+            let hole = rustix::fs::seek(&self.file, Find::Hole(data))?.min(range.end);
+            found.push(data..hole);
+            at = hole;
+        }
+        Ok(found)
+    }
+}
+
+/// A new file that is written to; gone again unless it is kept.
+pub(in super::super) struct RawOutput {
+    file: File,
+    path: PathBuf,
+    kept: bool,
+}
+
+impl RawOutput {
+    /// Makes a file of `size` zeros that takes no space yet.
+    pub(in super::super) fn create(path: &Path, size: u64) -> Result<RawOutput> {
+        let context = || Usage(format!("cannot make {}", path.display()));
+        let opened = OpenOptions::new().write(true).create_new(true).open(path);
+        let out = RawOutput {
+            file: opened.with_context(context)?,
+            path: path.to_path_buf(),
+            kept: false,
+        };
+        out.file.set_len(size).with_context(context)?;
+        Ok(out)
+    }
+}
+
+impl Output for RawOutput {
+    fn keep(mut self: Box<Self>) -> Result<()> {
+        let synced = self.file.sync_all().and_then(|()| sync_folder(&self.path));
+        synced.with_context(|| format!("cannot write {}", self.path.display()))?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+/// Makes the name of a file durable.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+impl Drop for RawOutput {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Sink for RawOutput {
+    fn reserve(&self, range: Range<u64>) -> io::Result<()> {
+        let len = range.end.saturating_sub(range.start);
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), range.start, len) {
+            // A file system that cannot: space is then found as bytes come.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(data, offset)?;
+        // Written to the disk from now on and not only at the flush in the end, which would wait
+        // for all of it; and the memory of these pages is at once free for the next ones. It is
+        // only advice: what is not followed costs time.
+        let len = NonZeroU64::new(data.len() as u64);
+        let _ = rustix::fs::fadvise(&self.file, offset, len, Advice::DontNeed);
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+#![expect(clippy::single_range_in_vec_init, reason = "lists of one range are meant")]
+
+use std::fs;
+use std::io::{Seek, SeekFrom, Write};
+use std::ops::Range;
+
+use super::*;
+
+fn list(text: &str) -> Result<Vec<Range<u64>>> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    changed_ranges(file.path(), 1000)
+}
+
+#[test]
+fn lists_are_sorted_and_merged() {
+    assert_eq!(list("").unwrap(), []);
+    assert_eq!(list("500 100\n0 10\n\n10 5\n550 60\n3 0\n").unwrap(), [0..15, 500..610]);
+}
+
+#[test]
+fn a_wrong_line_is_named() {
+    for wrong in ["x 1", "1", "1 2 3", "999 2", "18446744073709551615 2", "-1 2"] {
+        let error = list(&format!("0 1\n{wrong}\n")).unwrap_err().to_string();
+        assert!(error.contains(":2:"), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn the_lists_of_other_tools_are_read() {
+    let rbd = r#"[{"offset":0,"length":10,"exists":"true"},{"offset":20,"length":5,"exists":"x"}]"#;
+    assert_eq!(list(rbd).unwrap(), [0..10, 20..25]);
+    let nbdinfo = r#"[{"offset":0,"length":8,"type":0,"description":"clean"},
+        {"offset":8,"length":8,"type":1,"description":"dirty"}]"#;
+    assert_eq!(list(nbdinfo).unwrap(), [8..16]);
+    let map = r#"[{"start":0,"length":8,"depth":1,"present":true,"zero":false,"data":true},
+        {"start":8,"length":8,"depth":0,"present":true,"zero":true,"data":false},
+        {"start":16,"length":8,"depth":0,"present":false,"zero":true,"data":false},
+        {"start":24,"length":8,"depth":0,"present":true,"data":true,"offset":999999}]"#;
+    assert_eq!(list(map).unwrap(), [8..16, 24..32]);
+    for wrong in ["[1]", "[{\"offset\":999,\"length\":2}]", "[{\"length\":1}]", "["] {
+        assert!(Usage::is_in(&list(wrong).unwrap_err()), "{wrong}");
+    }
+}
+
+#[test]
+fn holes_are_left_out() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(8 << 20).unwrap();
+    file.seek(SeekFrom::Start(4 << 20)).unwrap();
+    file.write_all(&[1; 4096]).unwrap();
+    let image = RawImage::open(file.path()).unwrap();
+    assert_eq!(image.len(), 8 << 20);
+    let found = image.allocated(0..8 << 20).unwrap();
+    assert_eq!(found, [4 << 20..(4 << 20) + 4096]);
+    assert_eq!(image.allocated(0..1 << 20).unwrap(), []);
+    assert_eq!(image.allocated(4 << 20..(4 << 20) + 10).unwrap(), [4 << 20..(4 << 20) + 10]);
+}
+
+#[test]
+fn an_output_is_gone_unless_it_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in [Format::Raw, Format::Qcow2] {
+        let path = folder.path().join(format!("out.{}", format.ending()));
+        let out = create(&path, format, 1 << 20).unwrap();
+        out.write_at(b"x", 10).unwrap();
+        assert!(create(&path, format, 1).is_err(), "an existing file is not taken");
+        drop(out);
+        assert!(!path.exists());
+        create(&path, format, 1 << 20).unwrap().keep().unwrap();
+        assert_eq!(open(&path, None, false).unwrap().len(), 1 << 20);
+    }
+}
+
+#[test]
+fn a_qcow2_image_holds_what_was_written_from_many_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.qcow2");
+    let size = (64 << 20) + 512;
+    let out = create(&path, Format::Qcow2, size).unwrap();
+    let mut expected = vec![0; size as usize];
+    let pieces: Vec<(u64, Vec<u8>)> = (0..200u64)
+        .map(|n| {
+            let start = n * 7 * 40_960 % (60 << 20) / 4096 * 4096;
+            (start, vec![n as u8 | 1; 4096 * (1 + n as usize % 5)])
+        })
+        .collect();
+    // Threads never write the same bytes.
+    let mut free = vec![true; expected.len() / 4096 + 1];
+    let pieces: Vec<_> = pieces
+        .into_iter()
+        .filter(|(start, bytes)| {
+            let blocks = *start as usize / 4096..(*start as usize + bytes.len()) / 4096;
+            let mine = free[blocks.clone()].iter().all(|f| *f);
+            free[blocks].fill(!mine && false);
+            mine
+        })
+        .collect();
+    for (start, bytes) in &pieces {
+        expected[*start as usize..*start as usize + bytes.len()].copy_from_slice(bytes);
+    }
+    std::thread::scope(|scope| {
+        for part in pieces.chunks(pieces.len().div_ceil(3)) {
+            let out = &out;
+            scope.spawn(move || {
+                part.iter().for_each(|(start, bytes)| out.write_at(bytes, *start).unwrap());
+            });
+        }
+    });
+    out.keep().unwrap();
+    assert!(fs::metadata(&path).unwrap().len() < 40 << 20, "zeros take no space");
+    let image = open(&path, None, false).unwrap();
+    let mut bytes = vec![9; size as usize];
+    image.read_at(&mut bytes, 0).unwrap();
+    assert!(bytes == expected);
+    let allocated = image.allocated(0..size).unwrap();
+    let mut rest = expected.clone();
+    allocated.iter().for_each(|r| rest[r.start as usize..r.end as usize].fill(0));
+    assert!(rest.iter().all(|b| *b == 0), "what is allocated covers what is not zero");
+    assert!(allocated.iter().map(|r| r.end - r.start).sum::<u64>() < 32 << 20);
+}
+
+#[test]
+fn an_image_that_another_program_could_have_made_up_is_not_guessed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.img");
+    create(&path, Format::Qcow2, 1 << 20).unwrap().keep().unwrap();
+    assert!(Usage::is_in(&open(&path, None, false).err().unwrap()));
+    assert_eq!(open(&path, Some(Format::Qcow2), false).unwrap().len(), 1 << 20);
+    assert!(open(&path, Some(Format::Raw), false).unwrap().len() < 1 << 20 | 1 << 19);
+    assert!(Usage::is_in(&open(Path::new("-"), None, false).err().unwrap()));
+}

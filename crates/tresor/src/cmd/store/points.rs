@@ -1,0 +1,242 @@
+//! Naming recovery points, and listing, comparing and removing them.
+
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+use tresor_store::{Damaged, DiffKind, PointKey, PointRecord, Store};
+
+use super::place::{Place, Session};
+use super::report::{Point, Report};
+use crate::terminal::{note, size};
+use crate::usage::Usage;
+
+/// The fact that names the image a point was made from.
+pub(super) const IMAGE: &str = "image";
+/// The fact that says how many bytes a point added to the store.
+pub(super) const ADDED: &str = "added-bytes";
+
+/// How a point is named, for `--help`.
+pub(super) const NAMES: &str = "A POINT is its key (32 hex digits), the beginning of one (4 or \
+    more), `latest`, or `latest:IMAGE` for the newest point of one image.";
+
+/// All points, newest first.
+pub(super) fn newest_first(store: &Store) -> Result<Vec<PointRecord>> {
+    let mut points = store.all_points()?.good;
+    newest(&mut points);
+    Ok(points)
+}
+
+fn newest(points: &mut [PointRecord]) {
+    points.sort_by(|a, b| (b.time, b.key).cmp(&(a.time, a.key)));
+}
+
+/// The newest point of an image.
+pub(super) fn latest_of(store: &Store, image: &str) -> Result<Option<PointRecord>> {
+    let mut points = newest_first(store)?.into_iter();
+    Ok(points.find(|point| point.facts.get(IMAGE).is_some_and(|name| name == image)))
+}
+
+/// The point that `text` names.
+pub(super) fn pick(store: &Store, text: &str) -> Result<PointRecord> {
+    let missing = || Usage::error(format!("the store has no recovery point {text}"));
+    if let Ok(key) = text.parse::<PointKey>() {
+        return store.point(&key)?.ok_or_else(missing);
+    }
+    if let Some(image) = text.strip_prefix("latest:") {
+        return latest_of(store, image)?.ok_or_else(missing);
+    }
+    let digits = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if text != "latest" && !(digits && (4..32).contains(&text.len())) {
+        return Err(Usage::error(format!("\"{text}\" names no recovery point. {NAMES}")));
+    }
+    let points = newest_first(store)?;
+    if text == "latest" {
+        return points.into_iter().next().ok_or_else(missing);
+    }
+    let mut found = points.into_iter().filter(|point| point.key.to_string().starts_with(text));
+    match (found.next(), found.next()) {
+        (Some(point), None) => Ok(point),
+        (None, _) => Err(missing()),
+        (Some(_), Some(_)) => {
+            Err(Usage::error(format!("\"{text}\" begins the keys of several points")))
+        }
+    }
+}
+
+/// A record that cannot be read.
+#[derive(Serialize)]
+struct Unreadable {
+    object: String,
+    why: String,
+}
+
+/// All recovery points, newest first.
+#[derive(Serialize)]
+struct List {
+    points: Vec<Point>,
+    damaged: Vec<Unreadable>,
+}
+
+impl Report for List {
+    fn text(&self) -> String {
+        let line = |point: &Point| {
+            let (bytes, added) = (size(point.size), point.added.map(size).unwrap_or_default());
+            let image = point.image.as_deref().unwrap_or_default();
+            format!("{}  {:<24}  {bytes:>10}  {added:>10}  {image}", point.point, point.time)
+        };
+        let head =
+            format!("{:<32}  {:<24}  {:>10}  {:>10}  image", "point", "time", "size", "added");
+        match self.points.as_slice() {
+            [] => "no recovery points".to_owned(),
+            points => {
+                let lines = std::iter::once(head).chain(points.iter().map(line));
+                lines.collect::<Vec<_>>().join("\n")
+            }
+        }
+    }
+}
+
+/// `tresor store list`.
+pub(super) fn list(session: &Session, place: &Place) -> Result<()> {
+    list_of(&session.open(place)?, place.json)
+}
+
+/// The same from a store that is open.
+pub(super) fn list_of(store: &Store, json: bool) -> Result<()> {
+    let mut found = store.all_points()?;
+    newest(&mut found.good);
+    for damaged in &found.damaged {
+        let (object, why) = (&damaged.object, &damaged.why);
+        note(format_args!("damaged: {object}: {why}; see `tresor store verify`"));
+    }
+    let unreadable = |damaged: Damaged| Unreadable { object: damaged.object, why: damaged.why };
+    List {
+        points: found.good.iter().map(Point::of).collect(),
+        damaged: found.damaged.into_iter().map(unreadable).collect(),
+    }
+    .print(json)
+}
+
+#[derive(Args)]
+#[command(after_help = NAMES)]
+pub(super) struct DiffArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The point that is compared with
+    older: String,
+    /// The point whose differences are told
+    newer: String,
+    /// Print the totals only
+    #[arg(long)]
+    summary: bool,
+}
+
+#[derive(Serialize)]
+struct Range {
+    offset: u64,
+    length: u64,
+    zero: bool,
+}
+
+#[derive(Serialize)]
+struct Totals {
+    ranges: u64,
+    data_bytes: u64,
+    zero_bytes: u64,
+}
+
+/// `tresor store diff`: lines that `backup --changed` understands. Nothing is held in memory.
+pub(super) fn diff(session: &Session, args: &DiffArgs) -> Result<()> {
+    let store = session.open(&args.place)?;
+    let (older, newer) = (pick(&store, &args.older)?, pick(&store, &args.newer)?);
+    let pins = [session.pin(&store, &older.key, "diff")?, session.pin(&store, &newer.key, "diff")?];
+    let told = tell(&store, args, &older, &newer);
+    pins.into_iter().for_each(super::place::unpin);
+    told
+}
+
+fn tell(store: &Store, args: &DiffArgs, older: &PointRecord, newer: &PointRecord) -> Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let (json, list) = (args.place.json, !args.summary);
+    let mut totals = Totals { ranges: 0, data_bytes: 0, zero_bytes: 0 };
+    if json {
+        let (older, newer) = (older.key, newer.key);
+        write!(out, "{{\"older\":\"{older}\",\"newer\":\"{newer}\",")?;
+        write!(out, "{}", if list { "\"changed\":[" } else { "" })?;
+    }
+    for range in store.diff(&older.key, &newer.key, 0..newer.size)? {
+        let range = range?;
+        let zero = range.kind == DiffKind::Zero;
+        match zero {
+            true => totals.zero_bytes += range.len,
+            false => totals.data_bytes += range.len,
+        }
+        if json && list {
+            let comma = if totals.ranges == 0 { "" } else { "," };
+            let range = Range { offset: range.offset, length: range.len, zero };
+            write!(out, "{comma}{}", serde_json::to_string(&range)?)?;
+        } else if list {
+            let kind = if zero { "zero" } else { "data" };
+            writeln!(out, "{} {} {kind}", range.offset, range.len)?;
+        }
+        totals.ranges += 1;
+    }
+    if json {
+        let rest = serde_json::to_string(&totals)?;
+        let rest = rest.strip_prefix('{').unwrap_or_default();
+        writeln!(out, "{}{rest}", if list { "]," } else { "" })?;
+    }
+    out.flush()?;
+    if !json {
+        let (ranges, data, zero) = (totals.ranges, totals.data_bytes, totals.zero_bytes);
+        let text = format!("{ranges} ranges: {} data, {} zeros", size(data), size(zero));
+        if list { note(text) } else { crate::terminal::say(text)? }
+    }
+    Ok(())
+}
+
+#[derive(Args)]
+#[command(after_help = NAMES)]
+pub(super) struct RemoveArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Points to remove; `gc` frees what only they reached
+    #[arg(required = true)]
+    points: Vec<String>,
+    /// Also release the pins that keep them: whoever set these (a copy or restore that was
+    /// killed, a running one) may fail then
+    #[arg(long)]
+    release_pins: bool,
+}
+
+#[derive(Serialize)]
+struct Removed {
+    removed: Vec<String>,
+}
+
+impl Report for Removed {
+    fn text(&self) -> String {
+        format!("removed {}", self.removed.join(", "))
+    }
+}
+
+/// `tresor store remove`.
+pub(super) fn remove(session: &Session, args: &RemoveArgs) -> Result<()> {
+    let store = session.open(&args.place)?;
+    let picked = args.points.iter().map(|text| pick(&store, text).map(|point| point.key));
+    // All names are understood before anything is removed.
+    let keys = picked.collect::<Result<Vec<PointKey>>>()?;
+    let mut removed = Vec::new();
+    for key in keys {
+        if args.release_pins {
+            for pin in store.pins()?.into_iter().filter(|pin| pin.point.key == key) {
+                store.release_by(&pin.holder)?;
+            }
+        }
+        store.remove_point(&key).with_context(|| format!("cannot remove {key}"))?;
+        removed.push(key.to_string());
+    }
+    Removed { removed }.print(args.place.json)
+}
