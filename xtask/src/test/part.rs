@@ -119,7 +119,16 @@ impl Part {
     }
 }
 
-const CLIPPY: [&str; 6] = ["--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+const CLIPPY: [&str; 7] = [
+    "--workspace",
+    "--all-targets",
+    "--locked",
+    // Tests that no other part compiles.
+    "--features=tresor/servers",
+    "--",
+    "-D",
+    "warnings",
+];
 
 const CLIENTS: &str = "crates/tresor/tests/clients/python";
 const READER: &str = "crates/store/tests/reader";
