@@ -51,8 +51,15 @@ pub(crate) const RESYNC_BLOCKS: usize = 8;
 /// Index entries after which a run is written even if few bytes were stored.
 pub(crate) const CHECKPOINT_ENTRIES: usize = 1 << 17;
 
-/// Threads that fetch and decode during a restore.
-pub(crate) const RESTORE_WORKERS: usize = 3;
+/// Threads that fetch, decode and write during a restore. More than two processors, so that
+/// those that wait for reads and writes leave none idle.
+pub(crate) const RESTORE_WORKERS: usize = 4;
+
+/// Fetches that are planned and not begun.
+pub(crate) const FETCHES_WAITING: usize = 2 * RESTORE_WORKERS;
+
+/// Bytes of neighbouring chunks that are written to the target of a restore at once.
+pub(crate) const WRITE: usize = 1 << 20;
 
 /// Chunk references sorted by pack at once during a restore.
 pub(crate) const RESTORE_BATCH: usize = 1 << 15;
@@ -139,6 +146,9 @@ pub(crate) const COPY_BATCH: usize = 1 << 14;
 
 /// Ancestors of a point that are asked for when a copy looks for what the target has of it.
 pub(crate) const COPY_ANCESTORS: usize = 1 << 10;
+
+/// Keys that a copy may have: one more for each attempt at it that collection gave up.
+pub(crate) const COPY_KEYS: u32 = 64;
 
 /// Changed ranges that are handed to an ingest of a point of another domain; more are joined.
 pub(crate) const COPY_RANGES: usize = 1 << 16;
