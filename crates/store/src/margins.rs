@@ -156,8 +156,11 @@ pub(crate) const SLOT_COPIES: u32 = 3;
 /// holds the filter (1.25 bytes an entry), the fences (0.1) and the packs (about 160 bytes each).
 pub(crate) const SEGMENT_ENTRIES: u64 = 32 << 20;
 
-/// Runs of an earlier attempt that are open at once before they are merged.
-pub(crate) const ATTEMPT_RUNS: usize = 32;
+/// Runs that a small store may have before they are worth merging.
+pub(crate) const STORE_RUNS: u64 = 64;
+
+/// Entries, on average, that a run of the store should have at least.
+pub(crate) const STORE_RUN_ENTRIES: u64 = 1 << 16;
 
 /// Handles that may share one cache folder.
 pub(crate) const CACHE_SLOTS: u32 = 64;

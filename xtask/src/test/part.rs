@@ -29,6 +29,8 @@ pub(super) enum Part {
     Objects,
     /// Examples in the documentation.
     Doc,
+    /// The index of a simulated store of one tebibyte.
+    Capacity,
     /// The binary, as shipped and with fail points.
     Binary,
     /// A second reader of the store, written from its description alone.
@@ -53,6 +55,7 @@ impl fmt::Display for Part {
             Self::Unit => "unit",
             Self::Objects => "objects",
             Self::Doc => "doc",
+            Self::Capacity => "capacity",
             Self::Binary => "binary",
             Self::Reader => "reader",
             Self::Demo => "demo",
@@ -65,7 +68,7 @@ impl fmt::Display for Part {
 
 impl Part {
     /// All parts, in their order.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Fmt,
         Self::Tidy,
         Self::Deny,
@@ -73,6 +76,7 @@ impl Part {
         Self::Unit,
         Self::Objects,
         Self::Doc,
+        Self::Capacity,
         Self::Binary,
         Self::Reader,
         Self::Demo,
@@ -88,7 +92,7 @@ impl Part {
             Self::Fmt | Self::Tidy => 60,
             Self::Deny => 240,
             Self::Clippy | Self::Unit | Self::Binary | Self::Clients => 1200,
-            Self::Doc | Self::Reader | Self::Demo | Self::Badinput => 300,
+            Self::Doc | Self::Capacity | Self::Reader | Self::Demo | Self::Badinput => 300,
             Self::Objects | Self::Kill => 900,
         })
     }
@@ -109,6 +113,7 @@ impl Part {
             Self::Unit => run.unit(),
             Self::Objects => run.objects(),
             Self::Doc => run.doc(),
+            Self::Capacity => run.capacity(),
             Self::Binary => run.binary(),
             Self::Reader => run.pytest(READER, &[]),
             Self::Demo => run.demo(),
@@ -244,6 +249,16 @@ impl Run<'_> {
     fn doc(&self) -> anyhow::Result<Outcome> {
         let rest = ["test", "--doc", "--workspace", "--locked", "--no-fail-fast"];
         self.counted(&mut self.cargo(&rest), Runner::Libtest, true)
+    }
+
+    /// Millions of entries go through it: the store alone is optimised, all else is as built.
+    fn capacity(&self) -> anyhow::Result<Outcome> {
+        let mut command = self.cargo(&["--config", "profile.dev.package.tresor-store.opt-level=2"]);
+        command
+            .args(["test", "--locked", "-p", "tresor-store", "--lib"])
+            .args(["--", "--nocapture", "index::capacity"])
+            .env("TRESOR_CAPACITY_TIB", "1");
+        self.counted(&mut command, Runner::Libtest, false)
     }
 
     fn counted(

@@ -24,7 +24,7 @@ const DEFAULT: &str = "0.0625";
 const CHUNKS: f64 = (1u64 << 24) as f64;
 
 /// Entries of a run, and chunks of a pack.
-const RUN: u64 = 1 << 15;
+const RUN: u64 = 24_000;
 const PACK: u64 = 256;
 
 const LOOK_UPS: u64 = 10_000;

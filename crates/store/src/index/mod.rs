@@ -193,6 +193,16 @@ impl Index {
         state.bad.values().cloned().collect()
     }
 
+    /// Whether the store has so many runs for its entries that they are worth replacing by fewer:
+    /// each costs a request when a cache is filled, and memory. Many small backups leave such
+    /// runs; only a collection replaces them, because it alone knows which are settled.
+    #[allow(dead_code, reason = "the collector asks")]
+    pub(crate) fn crowded(&self) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let entries: u64 = state.segments.iter().map(|run| run.entries()).sum();
+        tier::crowded(state.known.len() as u64, entries)
+    }
+
     /// Removes the local copy: it is damaged.
     fn forget(&self) -> Result<()> {
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -429,13 +439,37 @@ impl Folder {
             let lock = File::open(&path).map_err(fail)?;
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {
-                    return Ok(Self { path, durable, _lock: lock });
+                    let folder = Self { path, durable, _lock: lock };
+                    folder.clear_others(&top, slot);
+                    return Ok(folder);
                 }
                 Err(e) if io::Error::from(e).kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => return Err(fail(e.into())),
             }
         }
         Err(Error::new(ErrorKind::Invalid, "too many handles share one cache folder"))
+    }
+
+    /// Empties the folders that other handles left when they were closed: the cache holds one
+    /// copy for each handle that is open now, not for each that ever was.
+    fn clear_others(&self, top: &Path, own: u32) {
+        for slot in (0..margins::CACHE_SLOTS).filter(|slot| *slot != own) {
+            let path = top.join(slot.to_string());
+            let Ok(lock) = File::open(&path) else { continue };
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+                continue;
+            }
+            for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
+                self.discard(&entry.path());
+            }
+        }
+    }
+
+    /// Removes a file that is of no use. One that stays only takes room.
+    fn discard(&self, path: &Path) {
+        if let Err(e) = self.durable.remove(path) {
+            tracing::warn!(path = %path.display(), error = %e, "a cached file stays");
+        }
     }
 
     /// Opens the segments that an earlier handle left. What cannot be opened is removed: the
@@ -453,7 +487,7 @@ impl Folder {
                     state.known.extend(run.names());
                     state.segments.push(Arc::new(run));
                 }
-                None => self.durable.remove(&path).map_err(fail)?,
+                None => self.discard(&path),
             }
         }
         Ok(state)

@@ -1,6 +1,7 @@
 //! Reading a run from a local file, page by page.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,7 +57,10 @@ impl Run {
         let file = File::open(path).map_err(fail)?;
         let size = file.metadata().map_err(fail)?.len();
         let mut head = [0; HEAD];
-        file.read_exact_at(&mut head, 0).map_err(fail)?;
+        file.read_exact_at(&mut head, 0).map_err(|e| match e.kind() {
+            ErrorKind::UnexpectedEof => Error::corrupt("an index run has no head").because(e),
+            _ => fail(e),
+        })?;
         let (epoch, salt) = decode_head(ring.store, &head)?;
         let key = ring.object(PURPOSE, epoch, &salt)?;
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
