@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use super::count::{self, Runner};
 use super::{Outcome, Places, python, tool};
 use crate::process::{self, Ended};
-use crate::{licence, tidy};
+use crate::{fuzz, licence, tidy};
 
 /// One part, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -29,6 +29,8 @@ pub(super) enum Part {
     Doc,
     /// The binary, as shipped and with fail points.
     Binary,
+    /// Every parser of the store, for half a minute of two processors each.
+    Fuzz,
     /// A second reader of the store, written from its description alone.
     Reader,
     /// The demo's whole journey.
@@ -51,6 +53,7 @@ impl fmt::Display for Part {
             Self::Unit => "unit",
             Self::Doc => "doc",
             Self::Binary => "binary",
+            Self::Fuzz => "fuzz",
             Self::Reader => "reader",
             Self::Demo => "demo",
             Self::Badinput => "badinput",
@@ -62,7 +65,7 @@ impl fmt::Display for Part {
 
 impl Part {
     /// All parts, in their order.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Fmt,
         Self::Tidy,
         Self::Deny,
@@ -70,6 +73,7 @@ impl Part {
         Self::Unit,
         Self::Doc,
         Self::Binary,
+        Self::Fuzz,
         Self::Reader,
         Self::Demo,
         Self::Badinput,
@@ -85,6 +89,8 @@ impl Part {
             Self::Deny => 240,
             Self::Clippy | Self::Unit | Self::Binary | Self::Clients => 1200,
             Self::Doc | Self::Reader | Self::Demo | Self::Badinput => 300,
+            // Half of it for a cold build.
+            Self::Fuzz => 600,
             Self::Kill => 900,
         })
     }
@@ -105,6 +111,7 @@ impl Part {
             Self::Unit => run.unit(),
             Self::Doc => run.doc(),
             Self::Binary => run.binary(),
+            Self::Fuzz => run.fuzz(),
             Self::Reader => run.pytest(READER, &[]),
             Self::Demo => run.demo(),
             Self::Badinput => run.pytest(CLIENTS, &["-m", "badinput"]),
@@ -115,6 +122,9 @@ impl Part {
 }
 
 const CLIPPY: [&str; 6] = ["--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+
+/// For each target, on two processors.
+const FUZZ_SECONDS: u64 = 15;
 
 const CLIENTS: &str = "crates/tresor/tests/clients/python";
 const READER: &str = "crates/store/tests/reader";
@@ -259,6 +269,29 @@ impl Run<'_> {
             return Ok(Outcome { logs: vec![log], ..Outcome::of(false, note) });
         }
         Ok(outcome(ended, log))
+    }
+
+    /// Each target counts as one check; that they build is no check of its own.
+    fn fuzz(&self) -> anyhow::Result<Outcome> {
+        let Places { root, target, work, .. } = self.places;
+        let (built, log) = fuzz::build(root, target, work, self.left())?;
+        if !built {
+            return Ok(Outcome { logs: vec![log], ..Outcome::of(false, "no build".to_owned()) });
+        }
+        let (mut outcome, mut inputs) = (Outcome::absent(String::new()), 0_u64);
+        for name in fuzz::targets(root)? {
+            let fuzzed = fuzz::run(root, target, work, &name, FUZZ_SECONDS)?;
+            inputs = inputs.saturating_add(fuzzed.inputs);
+            if fuzzed.ok {
+                outcome.count.passed = outcome.count.passed.saturating_add(1);
+            } else {
+                outcome.count.failed = outcome.count.failed.saturating_add(1);
+                outcome.logs.push(fuzzed.log);
+                outcome.note = format!("{}, ", fuzzed.target);
+            }
+        }
+        outcome.note.push_str(&format!("{inputs} inputs"));
+        Ok(outcome)
     }
 
     /// The Python tests in a folder of the checkout that pytest selects so.

@@ -11,6 +11,8 @@
 
 mod attempt;
 mod build;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod merge;
 mod page;
 mod run;
