@@ -15,8 +15,8 @@ use crate::{fuzz, process};
 /// Longest run of one campaign.
 const LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How the tests begin the line that says what was done.
-const MARK: &str = "campaign: ";
+/// How the tests begin the lines that say what was done.
+const MARKS: [&str; 2] = ["campaign: ", "capacity: "];
 
 /// What can be proved at length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -31,7 +31,7 @@ enum Campaign {
     Interleave,
     /// Every parser is fuzzed.
     Fuzz,
-    /// Bounds of memory and sizes.
+    /// An index as large as that of many terabytes; the scale counts 64 GiB of data.
     Capacity,
 }
 
@@ -50,12 +50,15 @@ impl Campaign {
         }
     }
 
-    /// The test of the store that it is.
-    fn test(self) -> &'static str {
+    /// The tests of the store that it is, as cargo names them.
+    fn tests(self) -> &'static [&'static str] {
         match self {
-            Self::Crash => "images",
-            Self::Capacity => "bounds",
-            other => other.name(),
+            Self::Crash => &["--test", "images", "--"],
+            Self::Faults => &["--test", "faults", "--"],
+            Self::Flips => &["--test", "flips", "--"],
+            Self::Interleave => &["--test", "interleave", "--"],
+            Self::Capacity => &["--lib", "--", "index::capacity"],
+            Self::Fuzz => &[],
         }
     }
 }
@@ -121,11 +124,13 @@ fn tested(root: &Path, work: &Path, campaign: Campaign, options: &Options) -> an
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".to_owned().into());
     let mut command = Command::new(cargo);
     command
-        .args(["test", "--locked", "-p", "tresor-store", "--test", campaign.test(), "--"])
+        .args(["test", "--locked", "-p", "tresor-store"])
+        .args(campaign.tests())
         .args(["--nocapture", "--test-threads", "1"])
         .current_dir(root)
         .env("TRESOR_CAMPAIGN_SCALE", options.scale.to_string())
-        .env("TRESOR_SEEDS", seeds.to_string());
+        .env("TRESOR_SEEDS", seeds.to_string())
+        .env("TRESOR_CAPACITY_TIB", (options.scale as f64 / 16.0).to_string());
     if let Some(seed) = options.seed {
         command.env("TRESOR_CAMPAIGN_SEED", seed.to_string());
     }
@@ -138,8 +143,8 @@ fn tested(root: &Path, work: &Path, campaign: Campaign, options: &Options) -> an
 
 /// What the tests said they did.
 fn said(log: &str) -> Vec<String> {
-    let lines = log.lines().filter_map(|line| line.split_once(MARK));
-    lines.map(|(_, rest)| rest.to_owned()).collect()
+    let said = |line: &str| MARKS.iter().find_map(|mark| Some(line.split_once(mark)?.1.to_owned()));
+    log.lines().filter_map(said).collect()
 }
 
 fn fuzzed(root: &Path, target: &Path, work: &Path, options: &Options) -> anyhow::Result<Row> {
@@ -175,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_the_tests_say_is_found_also_behind_their_names() {
-        let log = "running 1 test\ntest a ... campaign: crash, 5 images\nok\ncampaign: b\n";
+        let log = "running 1 test\ntest a ... campaign: crash, 5 images\nok\ncapacity: b\n";
         assert_eq!(said(log), ["crash, 5 images", "b"]);
     }
 }

@@ -20,8 +20,8 @@ pub(crate) fn run(ring: &KeyRing, scratch: &Path, bytes: &[u8]) -> Result<()> {
     debug_assert_eq!(out.len(), HEAD);
     let mut bodies: Vec<&[u8]> = bytes.chunks(BODY).take(12).collect();
     // The tail comes first in what the fuzzer makes, where it is easy to hit.
-    bodies.rotate_left(bodies.len().min(1));
     let last = bodies.len().saturating_sub(1);
+    bodies.rotate_left(last.min(1));
     for (number, body) in bodies.into_iter().enumerate() {
         let mut page = body.to_vec();
         page.resize(BODY, 0);
