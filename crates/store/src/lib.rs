@@ -64,6 +64,9 @@ pub mod durable;
 pub mod env;
 mod error;
 mod field;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gc;
 #[cfg(test)]
 mod golden;

@@ -27,6 +27,8 @@ mod attempt;
 mod build;
 #[cfg(test)]
 mod capacity;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod inspect;
 mod merge;
 mod page;
