@@ -133,8 +133,11 @@ impl Store {
             Err(e) if e.kind() == ErrorKind::NotFound || damage::is_damage(&e) => e,
             other => return other,
         };
-        tracing::warn!(error = damage::chain(&why), "the store is opened without its configuration");
-        let objects = Objects::new(objects, rt);
+        tracing::warn!(
+            error = damage::chain(&why),
+            "the store is opened without its configuration"
+        );
+        let objects = Objects::new(objects, rt, env.clone());
         let mut failed = why;
         for id in KeyRing::stores(&objects)? {
             match KeyRing::unlock(&objects, id, secret) {
@@ -160,8 +163,7 @@ impl Store {
         let loader = Loader::new(objects.clone(), Arc::clone(&ring), Arc::clone(&index));
         let rule = Rule::new(&config, &ring.domain.seed)?;
         let (id, probed) = (ring.store, Mutex::new(false));
-        let inner =
-            Inner { id, config, env, objects, ring, rule, index, loader, remains, probed };
+        let inner = Inner { id, config, env, objects, ring, rule, index, loader, remains, probed };
         Ok(Self(Arc::new(inner)))
     }
 
