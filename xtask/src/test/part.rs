@@ -65,7 +65,7 @@ impl fmt::Display for Part {
 
 impl Part {
     /// All parts, in their order.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Fmt,
         Self::Tidy,
         Self::Deny,
