@@ -85,7 +85,7 @@ fn measure() {
     let env = Env::system();
     let ring = Arc::new(KeyRing::random(env.uuid(), Domain::random(&env), &env));
     let local = Arc::new(LocalObjects::open(kept.path()).unwrap());
-    let objects = Objects::new(local, rt.handle().clone());
+    let objects = Objects::new(local, rt.handle().clone(), Env::system());
     let open =
         || Index::open(objects.clone(), Arc::clone(&ring), env.clone(), cache.path()).unwrap();
     let before = status("VmRSS:");
