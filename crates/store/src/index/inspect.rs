@@ -15,6 +15,21 @@ use crate::margins;
 use crate::margins::PAGE;
 use crate::pack::{Location, Pack};
 
+/// A pack that the index names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named {
+    pub(crate) pack: Pack,
+    /// Runs say different things about it: its size changed and it was scanned anew since.
+    pub(crate) disputed: bool,
+}
+
+impl Named {
+    /// Whether an object of so many bytes is what the index says.
+    pub(crate) fn fits(&self, size: u64) -> bool {
+        !self.disputed && u64::from(self.pack.size) == size
+    }
+}
+
 impl Index {
     /// The names of the objects of all runs in the store.
     pub(crate) fn runs(&self) -> Result<Vec<String>> {
@@ -62,12 +77,14 @@ impl Index {
     }
 
     /// The packs that the index names and `wanted` takes, by name.
-    pub(crate) fn packs(&self, wanted: &dyn Fn(&Uuid) -> bool) -> Result<BTreeMap<Uuid, Pack>> {
-        let mut out = BTreeMap::new();
+    pub(crate) fn packs(&self, wanted: &dyn Fn(&Uuid) -> bool) -> Result<BTreeMap<Uuid, Named>> {
+        let mut out: BTreeMap<Uuid, Named> = BTreeMap::new();
         for run in self.segments() {
             run.each_pack(&mut |pack| {
                 if wanted(&pack.name) {
-                    out.insert(pack.name, pack);
+                    let first = Named { pack, disputed: false };
+                    let named = out.entry(pack.name).or_insert(first);
+                    named.disputed |= named.pack != pack;
                 }
             })?;
         }

@@ -42,6 +42,7 @@ use crate::point::PointKey;
 use crate::quarantine::Shunned;
 
 pub(crate) use attempt::Attempt;
+pub(crate) use inspect::Named;
 pub(crate) use page::Pages;
 use run::{MERGED, Run};
 
