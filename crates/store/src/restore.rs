@@ -195,8 +195,10 @@ impl Job<'_> {
     fn fetch(&self, fetch: &Fetch) -> Result<()> {
         let loader = &self.reader.store.inner().loader;
         let bytes = match loader.fetch(&fetch.pack, fetch.range.clone()) {
-            // Moved to another pack: one by one, each is looked for again.
-            Err(e) if e.kind() == ErrorKind::NotFound => return self.one_by_one(fetch),
+            // Moved to another pack, or truncated: one by one, each is looked for again.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                return self.one_by_one(&fetch.chunks);
+            }
             other => other?,
         };
         self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -208,16 +210,23 @@ impl Job<'_> {
             let start = (u64::from(at.offset) - fetch.range.start) as usize;
             frame.clear();
             frame.extend_from_slice(part(&bytes, start..start + at.len as usize)?);
-            loader.open(at, (Kind::Chunk, first.id), &mut frame, |raw| {
+            let mut opened = false;
+            let placed = loader.open(at, (Kind::Chunk, first.id), &mut frame, |raw| {
+                opened = true;
                 same.iter().try_for_each(|(_, placed)| self.place(placed, raw))
-            })?;
+            });
+            match placed {
+                // This place is damaged; there may be another one.
+                Err(e) if e.kind() == ErrorKind::Corrupt && !opened => self.one_by_one(same)?,
+                other => other?,
+            }
             self.chunks.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    fn one_by_one(&self, fetch: &Fetch) -> Result<()> {
-        for (_, placed) in &fetch.chunks {
+    fn one_by_one(&self, chunks: &[(Location, Placed)]) -> Result<()> {
+        for (_, placed) in chunks {
             let raw = self.reader.store.inner().loader.chunk(&placed.id)?;
             self.fetched.fetch_add(raw.len() as u64, Ordering::Relaxed);
             self.chunks.fetch_add(1, Ordering::Relaxed);

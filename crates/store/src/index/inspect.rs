@@ -10,7 +10,7 @@ use super::run::SUPPOSED;
 use super::{FOLDER, Index, Run, parse};
 use crate::error::{Error, Result};
 use crate::field::part_mut;
-use crate::id::Id;
+use crate::id::{Id, Root};
 use crate::margins;
 use crate::margins::PAGE;
 use crate::pack::{Location, Pack};
@@ -118,6 +118,27 @@ impl Index {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.segments.push(Arc::new(run));
         Ok(())
+    }
+
+    /// How often this handle learnt of damage.
+    pub(crate) fn lessons(&self) -> u64 {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).lessons
+    }
+
+    /// Remembers that a point reaches nothing damaged, unless there was news since `lessons`.
+    pub(crate) fn know_whole(&self, root: Root, lessons: u64) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.lessons == lessons {
+            if state.whole.len() >= margins::WHOLE_POINTS {
+                state.whole.clear();
+            }
+            state.whole.insert(root);
+        }
+    }
+
+    /// Whether a point is known to reach nothing damaged: then nobody needs to walk its map.
+    pub(crate) fn is_whole(&self, root: &Root) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).whole.contains(root)
     }
 
     /// Whether this handle knows of entries that are not in the store.

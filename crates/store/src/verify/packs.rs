@@ -119,6 +119,7 @@ impl Check<'_> {
             stop: AtomicBool::new(false),
             found: Mutex::default(),
         };
+        let before = self.report.borrow().done.packs;
         loop {
             thread::scope(|scope| {
                 for _ in 0..margins::VERIFY_WORKERS {
@@ -126,8 +127,11 @@ impl Check<'_> {
                 }
             });
             let (low, failed) = self.settle(&work)?;
-            if let Some(last) = low.checked_sub(1).and_then(|last| items.get(last)) {
-                self.report.borrow_mut().done.mark = Some(VerifyMark { pack: last.pack.name });
+            let last = low.checked_sub(1).and_then(|last| items.get(last));
+            if let Some(last) = last {
+                let done = &mut self.report.borrow_mut().done;
+                done.mark = Some(VerifyMark { pack: last.pack.name });
+                done.packs = before + low as u64;
             }
             if let Some(e) = failed {
                 return Err(e);
@@ -151,7 +155,6 @@ impl Check<'_> {
             let done = &mut self.report.borrow_mut().done;
             done.frames += std::mem::take(&mut found.frames);
             done.bytes_read += std::mem::take(&mut found.bytes);
-            done.packs += (low as u64).saturating_sub(done.packs);
         }
         drop(found);
         for (pack, e) in unreadable {
@@ -282,7 +285,7 @@ impl Work<'_> {
             Err(e) if damage::is_damage(&e) => {
                 let good = good(scan);
                 let why = damage::chain(&e);
-                self.suspect(pack, FindingKind::ShortPack, &why, vec![0..pack.size], &good);
+                self.suspect(pack, FindingKind::ShortPack, &why, Vec::from([0..pack.size]), &good);
             }
             Err(e) if matches!(e.kind(), ErrorKind::Transient | ErrorKind::Denied) => {
                 let mut found = self.found();
