@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +21,12 @@ use crate::orphan;
 
 /// Groups that are running now, for the signal handler.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// Folders that must not stay when the tool is interrupted.
+static DOOMED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// How often the removal of a folder into which threads still write is begun again.
+const REMOVALS: u32 = 50;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +93,11 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> anyhow::Result<Ende
     Ok(Ended { end, wall, usage: reaped.rusage })
 }
 
+/// From now on this folder is removed when the tool is asked to stop.
+pub(crate) fn remove_on_signal(folder: &Path) {
+    DOOMED.lock().unwrap_or_else(PoisonError::into_inner).push(folder.to_owned());
+}
+
 /// Kills the children's groups and exits when the tool is asked to stop.
 pub(crate) fn stop_children_on_signal() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
@@ -94,10 +105,24 @@ pub(crate) fn stop_children_on_signal() -> anyhow::Result<()> {
         for group in groups.iter() {
             kill(*group);
         }
+        for folder in DOOMED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            remove(folder);
+        }
         // The lock is held to the end: no child can be started any more.
         std::process::exit(130);
     })
     .context("install the signal handler")
+}
+
+/// Removes a folder, also while the tool's own threads put more into it.
+fn remove(folder: &Path) {
+    for _ in 0..REMOVALS {
+        let removed = std::fs::remove_dir_all(folder);
+        if removed.is_ok_and(|()| !folder.exists()) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Kills a child that was not reaped yet, its group and everything below it.

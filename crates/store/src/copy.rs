@@ -2,7 +2,9 @@
 //!
 //! A copy is an ingest whose source is a point of another store: it announces itself, keeps the
 //! order of a commit and is found again after a crash like any other. It has the key, the time
-//! and the facts of its source, and three facts more that say where it comes from.
+//! and the facts of its source, and three facts more that say where it comes from. Only where
+//! collection gave up an attempt at the copy has the next one another key, which follows from
+//! that of the source.
 //!
 //! Stores of one domain that cut alike give equal contents equal names: the map is walked, and
 //! only chunks that the target lacks are moved (see `ingest::transfer`). Between all others the
@@ -23,6 +25,7 @@ use crate::pin::Pin;
 use crate::point::{PointKey, PointRecord};
 use crate::read::Reader;
 use crate::source::{Sink, Source, Watch};
+use crate::standing::{Held, removed_object};
 use crate::vault::Store;
 
 /// The fact of a copied point that names the store it was copied from.
@@ -49,7 +52,8 @@ impl Store {
     /// it is. The point is pinned here while it is read. The watcher is told of the bytes of the
     /// disk, or of those that differ.
     ///
-    /// Fails with [`ErrorKind::Exists`] if the target has another content under the key.
+    /// Fails with [`ErrorKind::Exists`] if the target has another content under the key, and with
+    /// [`ErrorKind::Voided`] if the copy was removed from the target.
     pub fn copy_point(&self, point: &PointKey, target: &Self, watch: &dyn Watch) -> Result<Copied> {
         if self.id() == target.id() {
             let context = "a point cannot be copied to the store that it lies in";
@@ -95,8 +99,9 @@ impl Store {
             true => Ok(record),
             false => Err(foreign(of)),
         };
-        let parent = self.ancestor(of, |key| Ok(to.point(key)?.is_some()))?;
-        let mut ingest = match to.begin(Plan { point: of.key, parent, size: of.size })? {
+        let parent = self.ancestor(of, |key| to.copy_at(key))?.map(|(_, copy)| copy.key);
+        let point = to.place_for(&of.key)?;
+        let mut ingest = match to.begin(Plan { point, parent, size: of.size })? {
             Begun::Exists(record) => return same(record).map(|record| there(record, false)),
             Begun::New(ingest) => ingest,
         };
@@ -123,11 +128,14 @@ impl Store {
         holder: &str,
     ) -> Result<(Copied, Option<PointKey>)> {
         let base = self.ancestor(of, |key| {
-            let (Some(found), Some(source)) = (to.point(key)?, self.still(key)?) else {
-                return Ok(false);
+            let (Some(found), Some(source)) = (to.copy_at(key)?, self.still(key)?) else {
+                return Ok(None);
             };
-            Ok(is_copy(&found, &source))
+            Ok(Some(found).filter(|found| is_copy(found, &source)))
         })?;
+        let parent = base.as_ref().map(|(_, copy)| copy.key);
+        let base = base.map(|(key, _)| key);
+        let point = to.place_for(&of.key)?;
         let same = |record: PointRecord| match is_copy(&record, of) {
             true => Ok(record),
             false => Err(foreign(of)),
@@ -135,7 +143,7 @@ impl Store {
         // What is compared with must not go while it is read.
         let pin = base.map(|key| self.pin(&key, holder)).transpose()?;
         let done = (|| {
-            let mut ingest = match to.begin(Plan { point: of.key, parent: base, size: of.size })? {
+            let mut ingest = match to.begin(Plan { point, parent, size: of.size })? {
                 Begun::Exists(record) => return same(record).map(|record| there(record, true)),
                 Begun::New(ingest) => ingest,
             };
@@ -171,21 +179,49 @@ impl Store {
         facts
     }
 
-    /// The nearest ancestor that is `wanted`. The search ends where an ancestor is gone.
-    fn ancestor(
+    /// The nearest ancestor that is `found`, and what was found. The search ends where an
+    /// ancestor is gone.
+    fn ancestor<T>(
         &self,
         of: &PointRecord,
-        mut wanted: impl FnMut(&PointKey) -> Result<bool>,
-    ) -> Result<Option<PointKey>> {
+        mut found: impl FnMut(&PointKey) -> Result<Option<T>>,
+    ) -> Result<Option<(PointKey, T)>> {
         let mut next = of.parent;
         for _ in 0..margins::COPY_ANCESTORS {
             let Some(key) = next else { break };
-            if wanted(&key)? {
-                return Ok(Some(key));
+            if let Some(found) = found(&key)? {
+                return Ok(Some((key, found)));
             }
             next = self.still(&key)?.and_then(|record| record.parent);
         }
         Ok(None)
+    }
+
+    /// The key under which a point is to be copied to this store: its own, or one that follows
+    /// from it where collection gave up an earlier attempt at the copy. Fails with
+    /// [`ErrorKind::Voided`] where the copy was removed.
+    fn place_for(&self, of: &PointKey) -> Result<PointKey> {
+        for attempt in 0..margins::COPY_KEYS {
+            let key = copy_key(of, attempt);
+            if self.inner().objects.exists(&removed_object(&key))? {
+                let context = format!("the copy of point {of} was removed from the target");
+                return Err(Error::new(ErrorKind::Voided, context));
+            }
+            if !matches!(self.held(&key)?, Some(Held::Void)) {
+                return Ok(key);
+            }
+        }
+        let context = format!("too many attempts to copy point {of} were given up");
+        Err(Error::new(ErrorKind::Voided, context))
+    }
+
+    /// The point that is under the key for copies of `of`, if there is one.
+    fn copy_at(&self, of: &PointKey) -> Result<Option<PointRecord>> {
+        match self.place_for(of) {
+            Ok(key) => self.point(&key),
+            Err(e) if e.kind() == ErrorKind::Voided => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// A point, if it is listed or pinned.
@@ -230,6 +266,18 @@ impl Store {
             tracing::warn!(holder, error = %e, "pins of a copy stay behind");
         }
     }
+}
+
+/// The key of a copy: that of its source, and others for when it was given up.
+fn copy_key(of: &PointKey, attempt: u32) -> PointKey {
+    if attempt == 0 {
+        return *of;
+    }
+    let mut hasher = blake3::Hasher::new_derive_key("tresor 0 key of a copied point");
+    hasher.update(of.as_bytes()).update(&attempt.to_le_bytes());
+    let mut key = [0; 16];
+    hasher.finalize_xof().fill(&mut key);
+    PointKey::new(key)
 }
 
 fn there(record: PointRecord, anew: bool) -> Copied {

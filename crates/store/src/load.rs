@@ -15,7 +15,7 @@ use crate::keys::{KeyRing, ObjectKey};
 use crate::map::Node;
 use crate::margins;
 use crate::object::Objects;
-use crate::pack::{Location, Pack, open_frame};
+use crate::pack::{Location, Pack, open_frame, open_frame_into};
 
 /// Buffers of one thread that decodes frames.
 pub(crate) struct Bench {
@@ -103,6 +103,18 @@ impl Loader {
         let out = then(raw)?;
         self.benches.lock().unwrap_or_else(PoisonError::into_inner).push(bench);
         Ok(out)
+    }
+
+    /// Opens the frame of a chunk into memory of exactly its size.
+    pub(crate) fn open_into(
+        &self,
+        at: &Location,
+        id: Id,
+        frame: &mut [u8],
+        tools: (&mut Decoder, &mut [u8]),
+    ) -> Result<()> {
+        let key = self.key(&at.pack)?;
+        open_frame_into(&self.ring, &self.hasher, &key, at, (Kind::Chunk, id), frame, tools)
     }
 
     /// Reads `id` from the first of its places that is whole.

@@ -11,8 +11,11 @@ pub(crate) const PAGE: usize = 4096;
 /// Decoded index pages kept in memory (4 KiB each).
 pub(crate) const INDEX_PAGES: usize = 6144;
 
-/// Local index segments above which small ones are merged.
-pub(crate) const SEGMENTS: usize = 8;
+/// Local index segments of one tier that are merged into one.
+pub(crate) const SEGMENT_FAN: usize = 4;
+
+/// Entries below which local segments are all of the lowest tier.
+pub(crate) const TIER_ENTRIES: u64 = 1 << 13;
 
 /// Decoded map nodes kept in memory, by weight in bytes.
 pub(crate) const NODE_CACHE: usize = 8 << 20;
@@ -48,8 +51,15 @@ pub(crate) const RESYNC_BLOCKS: usize = 8;
 /// Index entries after which a run is written even if few bytes were stored.
 pub(crate) const CHECKPOINT_ENTRIES: usize = 1 << 17;
 
-/// Threads that fetch and decode during a restore.
-pub(crate) const RESTORE_WORKERS: usize = 3;
+/// Threads that fetch, decode and write during a restore. More than two processors, so that
+/// those that wait for reads and writes leave none idle.
+pub(crate) const RESTORE_WORKERS: usize = 4;
+
+/// Fetches that are planned and not begun.
+pub(crate) const FETCHES_WAITING: usize = 2 * RESTORE_WORKERS;
+
+/// Bytes of neighbouring chunks that are written to the target of a restore at once.
+pub(crate) const WRITE: usize = 1 << 20;
 
 /// Chunk references sorted by pack at once during a restore.
 pub(crate) const RESTORE_BATCH: usize = 1 << 15;
@@ -145,9 +155,9 @@ pub(crate) const EPOCHS: usize = 4096;
 /// Copies of the slot object.
 pub(crate) const SLOT_COPIES: u32 = 3;
 
-/// Entries above which a local segment is not merged any further: bounds the memory of a merge
-/// (its filter takes 1.25 bytes an entry).
-pub(crate) const SEGMENT_ENTRIES: u64 = 64 << 20;
+/// Most entries of a local segment that a merge makes. Bounds the memory of the merge, which
+/// holds the filter (1.25 bytes an entry), the fences (0.1) and the packs (about 160 bytes each).
+pub(crate) const SEGMENT_ENTRIES: u64 = 32 << 20;
 
 /// Runs of an earlier attempt that are open at once before they are merged.
 pub(crate) const ATTEMPT_RUNS: usize = 32;
@@ -178,6 +188,9 @@ pub(crate) const COPY_BATCH: usize = 1 << 14;
 
 /// Ancestors of a point that are asked for when a copy looks for what the target has of it.
 pub(crate) const COPY_ANCESTORS: usize = 1 << 10;
+
+/// Keys that a copy may have: one more for each attempt at it that collection gave up.
+pub(crate) const COPY_KEYS: u32 = 64;
 
 /// Changed ranges that are handed to an ingest of a point of another domain; more are joined.
 pub(crate) const COPY_RANGES: usize = 1 << 16;

@@ -1,22 +1,26 @@
 //! Writing a whole point to a disk.
 //!
 //! Chunks are fetched in the order of packs, not of the disk: one request brings many of them.
-//! References are taken from the map a batch at a time, so memory is bounded. What is written
-//! has been hashed and compared with its id.
+//! References are taken from the map a batch at a time, so memory is bounded; while one batch is
+//! written the next one is planned. A worker decrypts what it fetched in place and decodes it to
+//! where it is written from; neighbours are written together. What is written has been hashed
+//! and compared with its id.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use crate::chunk::BLOCK;
+use crate::codec::Decoder;
 use crate::error::{Error, ErrorKind, Result};
-use crate::field::part;
-use crate::id::Kind;
+use crate::field::{part, part_mut};
 use crate::margins;
 use crate::pack::{Location, Pack};
 use crate::read::{Placed, Reader};
-use crate::source::{Sink, Watch, except, tidy};
+use crate::source::{Sink, Watch, clip, except, tidy};
 
 /// What a restore did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,16 +102,8 @@ impl Reader {
             failed: Mutex::new(None),
         };
         watch.expect(range.end - range.start);
-        let (mut next, mut done) = (Some(range.start), range.start);
-        while let Some(from) = next {
-            let mut batch = Vec::new();
-            next = job.gather(from, &mut batch)?;
-            let stored = batch.iter().map(|p| job.inside(p)).sum::<u64>();
-            let end = next.unwrap_or(range.end);
-            watch.advance((end - done).saturating_sub(stored), 0);
-            done = end;
-            job.run(batch)?;
-        }
+        let planned = job.work();
+        job.failed().take().map_or(planned, Err)?;
         Ok(Restored {
             bytes_written: job.written.into_inner(),
             bytes_fetched: job.fetched.into_inner(),
@@ -117,6 +113,42 @@ impl Reader {
 }
 
 impl Job<'_> {
+    /// Plans here, fetches and writes in threads of their own, until all is written or something
+    /// failed.
+    fn work(&self) -> Result<()> {
+        let (send, queue) = sync_channel(margins::FETCHES_WAITING);
+        let queue = Mutex::new(queue);
+        thread::scope(|scope| {
+            for _ in 0..margins::RESTORE_WORKERS {
+                scope.spawn(|| self.write_all(&queue));
+            }
+            // A panic here must not leave the workers waiting for more.
+            let send = send;
+            catch_unwind(AssertUnwindSafe(|| self.plan_all(&send)))
+                .unwrap_or_else(|_| Err(Error::internal("the planner of a restore panicked")))
+        })
+    }
+
+    /// Plans batch after batch.
+    fn plan_all(&self, send: &SyncSender<Fetch>) -> Result<()> {
+        let (mut next, mut done) = (Some(self.range.start), self.range.start);
+        while let Some(from) = next {
+            let mut batch = Vec::new();
+            next = self.gather(from, &mut batch)?;
+            let stored = batch.iter().map(|p| self.inside(p)).sum::<u64>();
+            let end = next.unwrap_or(self.range.end);
+            self.watch.advance((end - done).saturating_sub(stored), 0);
+            done = end;
+            for fetch in self.plan(batch)? {
+                // Without anybody to send it to: whoever failed left the reason.
+                if self.stop.load(Ordering::Acquire) || send.send(fetch).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Collects a batch of references; returns where the next one begins.
     fn gather(&self, from: u64, batch: &mut Vec<Placed>) -> Result<Option<u64>> {
         let mut next = Some(from);
@@ -126,28 +158,29 @@ impl Job<'_> {
         Ok(next)
     }
 
-    fn run(&self, batch: Vec<Placed>) -> Result<()> {
-        let fetches = self.plan(batch)?;
-        let turn = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            for _ in 0..margins::RESTORE_WORKERS.min(fetches.len()) {
-                scope.spawn(|| {
-                    while let Some(fetch) = fetches.get(turn.fetch_add(1, Ordering::Relaxed)) {
-                        if self.stop.load(Ordering::Acquire) {
-                            return;
-                        }
-                        let done = catch_unwind(AssertUnwindSafe(|| self.fetch(fetch)))
-                            .unwrap_or_else(|_| Err(Error::internal("a restore panicked")));
-                        if let Err(e) = done {
-                            self.stop.store(true, Ordering::Release);
-                            let mut failed = self.failed();
-                            failed.get_or_insert(e);
-                        }
-                    }
-                });
+    /// One worker: fetches and writes until the queue is closed. After a failure it goes on
+    /// emptying the queue, so that the planner does not wait for ever.
+    fn write_all(&self, queue: &Mutex<Receiver<Fetch>>) {
+        let mut desk = None;
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(fetch) = next else { return };
+            if self.stop.load(Ordering::Acquire) {
+                continue;
             }
-        });
-        self.failed().take().map_or(Ok(()), Err)
+            let done = catch_unwind(AssertUnwindSafe(|| {
+                let desk = match &mut desk {
+                    Some(desk) => desk,
+                    none => none.insert(Desk::new()?),
+                };
+                self.fetch(&fetch, desk)
+            }))
+            .unwrap_or_else(|_| Err(Error::internal("a restore panicked")));
+            if let Err(e) = done {
+                self.failed().get_or_insert(e);
+                self.stop.store(true, Ordering::Release);
+            }
+        }
     }
 
     fn failed(&self) -> std::sync::MutexGuard<'_, Option<Error>> {
@@ -159,13 +192,23 @@ impl Job<'_> {
     fn plan(&self, batch: Vec<Placed>) -> Result<Vec<Fetch>> {
         let loader = &self.reader.store.inner().loader;
         let mut found = Vec::with_capacity(batch.len());
+        let mut stretch = 0..0;
         for placed in batch {
-            if self.wanted(&placed).is_empty() {
+            let wanted = self.wanted(&placed);
+            if wanted.is_empty() {
                 self.watch.advance(self.inside(&placed), 0);
                 continue;
             }
             found.push((loader.locate(&placed.id)?, placed));
+            for range in wanted {
+                if range.start == stretch.end {
+                    stretch.end = range.end;
+                } else {
+                    self.reserve(std::mem::replace(&mut stretch, range))?;
+                }
+            }
         }
+        self.reserve(stretch)?;
         found.sort_unstable_by_key(|(at, placed)| (at.pack.name, at.offset, placed.offset));
         let mut out: Vec<Fetch> = Vec::new();
         for (at, placed) in found {
@@ -188,13 +231,25 @@ impl Job<'_> {
         Ok(out)
     }
 
+    fn reserve(&self, range: Range<u64>) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.sink.reserve(range).map_err(unwritable)
+    }
+
+    /// Whether all of a chunk is to be written.
+    fn is_wanted(&self, placed: &Placed) -> bool {
+        clip(self.skip, placed.offset..placed.offset + u64::from(placed.len)).is_empty()
+    }
+
     fn wanted(&self, placed: &Placed) -> Vec<Range<u64>> {
         except(self.skip, placed.offset..placed.offset + u64::from(placed.len))
     }
 
-    fn fetch(&self, fetch: &Fetch) -> Result<()> {
+    fn fetch(&self, fetch: &Fetch, desk: &mut Desk) -> Result<()> {
         let loader = &self.reader.store.inner().loader;
-        let bytes = match loader.fetch(&fetch.pack, fetch.range.clone()) {
+        let mut bytes = match loader.fetch(&fetch.pack, fetch.range.clone()) {
             // Moved to another pack, or truncated: one by one, each is looked for again.
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
                 return self.one_by_one(&fetch.chunks);
@@ -202,26 +257,47 @@ impl Job<'_> {
             other => other?,
         };
         self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        let mut frame = Vec::new();
+        desk.run.clear();
         for same in fetch.chunks.chunk_by(|(a, _), (b, _)| a.offset == b.offset) {
             let Some((at, first)) = same.first() else {
                 continue;
             };
+            if !desk.run.fits(first) {
+                self.flush(&mut desk.run)?;
+            }
             let start = (u64::from(at.offset) - fetch.range.start) as usize;
-            frame.clear();
-            frame.extend_from_slice(part(&bytes, start..start + at.len as usize)?);
-            let mut opened = false;
-            let placed = loader.open(at, (Kind::Chunk, first.id), &mut frame, |raw| {
-                opened = true;
-                same.iter().try_for_each(|(_, placed)| self.place(placed, raw))
-            });
-            match placed {
+            let frame = part_mut(&mut bytes, start..start + at.len as usize)?;
+            let raw = desk.run.room(first.len as usize)?;
+            match loader.open_into(at, first.id, frame, (&mut desk.decoder, raw)) {
                 // This place is damaged; there may be another one.
-                Err(e) if e.kind() == ErrorKind::Corrupt && !opened => self.one_by_one(same)?,
-                other => other?,
+                Err(e) if e.kind() == ErrorKind::Corrupt => {
+                    self.one_by_one(same)?;
+                    continue;
+                }
+                opened => opened?,
             }
             self.chunks.fetch_add(1, Ordering::Relaxed);
+            if same.len() == 1 && self.is_wanted(first) {
+                desk.run.push(first);
+                continue;
+            }
+            let raw = desk.run.room(first.len as usize)?;
+            same.iter().try_for_each(|(_, placed)| self.place(placed, raw))?;
         }
+        self.flush(&mut desk.run)
+    }
+
+    /// Writes what was collected.
+    fn flush(&self, run: &mut Run) -> Result<()> {
+        if run.len == 0 {
+            return Ok(());
+        }
+        if self.watch.cancelled() {
+            return Err(cancelled());
+        }
+        self.write(run.bytes()?, run.offset)?;
+        self.watch.advance(run.len as u64, 0);
+        run.clear();
         Ok(())
     }
 
@@ -238,7 +314,7 @@ impl Job<'_> {
     /// Writes a chunk where it belongs.
     fn place(&self, placed: &Placed, raw: &[u8]) -> Result<()> {
         if self.watch.cancelled() {
-            return Err(Error::new(ErrorKind::Cancelled, "the restore was cancelled"));
+            return Err(cancelled());
         }
         if raw.len() != placed.len as usize {
             return Err(Error::corrupt(format!("{} has the wrong length", placed.id)));
@@ -266,8 +342,76 @@ impl Job<'_> {
             "fail point store.restore.write"
         )));
         self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
-        self.sink
-            .write_at(data, offset)
-            .map_err(|e| Error::new(ErrorKind::Sink, "the target cannot be written").because(e))
+        self.sink.write_at(data, offset).map_err(unwritable)
+    }
+}
+
+fn unwritable(source: std::io::Error) -> Error {
+    Error::new(ErrorKind::Sink, "the target cannot be written").because(source)
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the restore was cancelled")
+}
+
+/// What one worker decodes with.
+struct Desk {
+    decoder: Decoder,
+    run: Run,
+}
+
+impl Desk {
+    fn new() -> Result<Self> {
+        Ok(Self { decoder: Decoder::new()?, run: Run::default() })
+    }
+}
+
+/// Chunks that are neighbours on the disk, to be written at once. They lie at the beginning of a
+/// memory page: a sink may write them past its page cache.
+#[derive(Default)]
+struct Run {
+    memory: Vec<u8>,
+    offset: u64,
+    len: usize,
+}
+
+impl Run {
+    fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Whether a chunk continues what is there, and there is room for it.
+    fn fits(&self, placed: &Placed) -> bool {
+        self.len > 0
+            && self.offset + self.len as u64 == placed.offset
+            && self.len + placed.len as usize <= margins::WRITE
+    }
+
+    /// Memory for `len` bytes behind what is there.
+    fn room(&mut self, len: usize) -> Result<&mut [u8]> {
+        let need = (self.len + len).max(margins::WRITE) + BLOCK;
+        if self.memory.len() < need {
+            // Only before the first chunk, or for one longer than usual: nothing is there yet.
+            self.memory = vec![0; need];
+        }
+        let start = self.start() + self.len;
+        part_mut(&mut self.memory, start..start + len)
+    }
+
+    /// The chunk that was put into the room is now part of what is there.
+    fn push(&mut self, placed: &Placed) {
+        if self.len == 0 {
+            self.offset = placed.offset;
+        }
+        self.len += placed.len as usize;
+    }
+
+    fn bytes(&self) -> Result<&[u8]> {
+        let start = self.start();
+        part(&self.memory, start..start + self.len)
+    }
+
+    fn start(&self) -> usize {
+        self.memory.as_ptr().align_offset(BLOCK).min(BLOCK)
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Inner {
     pub(crate) rule: Rule,
     pub(crate) index: Arc<Index>,
     pub(crate) loader: Loader,
+    /// The configuration was lost: what would be written would not fit what is there.
+    remains: bool,
     /// Names of the quarantine records that the index knows of.
     pub(crate) quarantine: Mutex<BTreeSet<String>>,
     probed: Mutex<bool>,
@@ -90,7 +92,7 @@ impl Store {
         if objects.create(CONFIG, object.into())? == Put::Theirs {
             return Err(Error::new(ErrorKind::Exists, "there is a store already"));
         }
-        let store = Self::assemble(objects, ring, config, cache, env)?;
+        let store = Self::assemble(objects, ring, Some(config), cache, env)?;
         *store.0.probed.lock().unwrap_or_else(PoisonError::into_inner) = true;
         Ok((store, recovery))
     }
@@ -114,24 +116,69 @@ impl Store {
         if ring.code(CONFIG_CODE, &decoded.covered)? != decoded.code {
             return Err(Error::corrupt("the configuration object is not authentic"));
         }
-        Self::assemble(objects, ring, decoded.config, cache, env)
+        Self::assemble(objects, ring, Some(decoded.config), cache, env)
+    }
+
+    /// Opens a store for reading although its configuration is lost or damaged: `secret` and a
+    /// copy of the key slots are enough. A store that is whole is opened as ever.
+    ///
+    /// Nothing can be written through a handle without its configuration. What the index lacks
+    /// is found by a repair, which need not change the store.
+    pub fn open_remains(
+        objects: Arc<dyn ObjectStore>,
+        rt: Handle,
+        cache: &Path,
+        secret: &Secret,
+        env: Env,
+    ) -> Result<Self> {
+        let opened = Self::open(objects.clone(), rt.clone(), cache, secret, env.clone());
+        let why = match opened {
+            Err(e) if e.kind() == ErrorKind::NotFound || damage::is_damage(&e) => e,
+            other => return other,
+        };
+        tracing::warn!(
+            error = damage::chain(&why),
+            "the store is opened without its configuration"
+        );
+        let objects = Objects::new(objects, rt, env.clone());
+        let mut failed = why;
+        for id in KeyRing::stores(&objects)? {
+            match KeyRing::unlock(&objects, id, secret) {
+                Ok(ring) => return Self::assemble(objects, ring, None, cache, env),
+                Err(e) => failed = e,
+            }
+        }
+        Err(failed)
     }
 
     fn assemble(
         objects: Objects,
         ring: KeyRing,
-        config: StoreConfig,
+        config: Option<StoreConfig>,
         cache: &Path,
         env: Env,
     ) -> Result<Self> {
+        let remains = config.is_none();
+        let config = config.unwrap_or_default();
         let ring = Arc::new(ring);
         let index = Index::open(objects.clone(), Arc::clone(&ring), env.clone(), cache)?;
         let index = Arc::new(index);
         let loader = Loader::new(objects.clone(), Arc::clone(&ring), Arc::clone(&index));
         let rule = Rule::new(&config, &ring.domain.seed)?;
         let (id, probed, quarantine) = (ring.store, Mutex::new(false), Mutex::default());
-        let inner =
-            Inner { id, config, env, objects, ring, rule, index, loader, quarantine, probed };
+        let inner = Inner {
+            id,
+            config,
+            env,
+            objects,
+            ring,
+            rule,
+            index,
+            loader,
+            remains,
+            quarantine,
+            probed,
+        };
         inner.learn_quarantine()?;
         Ok(Self(Arc::new(inner)))
     }
@@ -175,6 +222,11 @@ impl Inner {
 
     /// Before the first write through a handle: is the target fit for it?
     pub(crate) fn probe(&self) -> Result<()> {
+        if self.remains {
+            let context = "the store's configuration is lost: it can only be read; copy its points \
+                           to a new store";
+            return Err(Error::new(ErrorKind::Unsupported, context));
+        }
         let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
         if !*probed {
             self.objects.probe()?;

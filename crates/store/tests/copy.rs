@@ -242,6 +242,11 @@ fn what_cannot_be_copied_is_refused() {
     ingest(&target, 1, None, &Memory::sparse(vec![1; 4096]), None).unwrap();
     assert_eq!(kind(1, &target), ErrorKind::Exists);
     assert!(restore(&target, 1).unwrap() == [1; 4096]);
+    // Who removed a copy does not want it back.
+    ingest(&source, 2, Some(1), &Memory::sparse(disk), None).unwrap();
+    source.copy_point(&key(2), &target, &()).unwrap();
+    target.remove_point(&key(2)).unwrap();
+    assert_eq!(kind(2, &target), ErrorKind::Voided);
     assert!(source.pins().unwrap().is_empty());
 }
 

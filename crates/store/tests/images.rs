@@ -19,7 +19,7 @@ use tresor_store::{ErrorKind, LocalObjects, Pin, Result, Store, StoreConfig};
 use tresor_testkit::{Image, Journal, Memory, Rng, Sync};
 
 /// Lives of one ordinary run, and states of each step of them.
-const LIVES: u64 = 12;
+const LIVES: u64 = 14;
 const STATES: usize = 16;
 
 /// What somebody was told.
@@ -159,6 +159,26 @@ impl Life {
         self.committed(point);
     }
 
+    /// A process dies as it makes findable what it stored; another one, which was there before,
+    /// finds it and builds on it.
+    fn adopted(&mut self, seed: u64) {
+        let (_, _, disk) = self.plan();
+        let doomed = self.journal.beside();
+        let (one, first) = open(&doomed, self.folder.path(), seed).unwrap();
+        let (_two, second) = open(&self.journal, self.folder.path(), seed + 1).unwrap();
+        doomed.kill_after_naming("index");
+        let lost = ingest(&first, self.next, None, &disk, None);
+        assert!(lost.is_err() == doomed.killed(), "{lost:?}");
+        if lost.is_ok() {
+            self.committed(self.next);
+        }
+        drop((first, one));
+        self.next += 1;
+        self.disks.insert(self.next, disk.bytes().to_vec());
+        ingest(&second, self.next, None, &disk, None).unwrap();
+        self.committed(self.next);
+    }
+
     fn act(&mut self, store: &Store, seed: u64) {
         match self.rng.below(10) {
             0..=2 => self.backup(store),
@@ -243,6 +263,7 @@ fn live(seed: u64) -> Life {
     }
     life.raced(seed * 1000 + 500);
     life.killed(seed * 1000 + 510);
+    life.adopted(seed * 1000 + 530);
     life.act(&store, seed * 1000 + 520);
     life
 }

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::ThreadId;
+use std::thread::{self, ThreadId};
 
 use tresor_store::durable::{Disk, Files, Written};
 
@@ -53,12 +53,15 @@ enum Step {
     Remove(PathBuf),
 }
 
+/// The address of its counter.
+type Process = usize;
+
 #[derive(Debug, Default)]
 struct Log {
     steps: Vec<Step>,
     files: usize,
-    /// What the next flush of a folder by a thread is for.
-    last: HashMap<(ThreadId, PathBuf), Sync>,
+    /// What the next flush of a folder by a thread of a process is for.
+    last: HashMap<(Process, ThreadId, PathBuf), Sync>,
 }
 
 /// The file system. Clones write to one journal; each can be killed alone.
@@ -138,15 +141,19 @@ impl Journal {
         Ok(log)
     }
 
+    fn process(&self) -> Process {
+        Arc::as_ptr(&self.left) as usize
+    }
+
     fn inner(&self, path: &Path) -> PathBuf {
         path.strip_prefix(&self.root).unwrap_or(path).to_path_buf()
     }
 }
 
 impl Log {
-    fn note(&mut self, path: &Path, purpose: Sync) {
+    fn note(&mut self, process: Process, path: &Path, purpose: Sync) {
         let folder = path.parent().unwrap_or(path).to_path_buf();
-        self.last.insert((std::thread::current().id(), folder), purpose);
+        self.last.insert((process, thread::current().id(), folder), purpose);
     }
 }
 
@@ -155,7 +162,7 @@ impl Files for Journal {
         let mut log = self.step()?;
         let new = dir != self.root && !dir.exists();
         Disk.make_dir(dir)?;
-        log.note(dir, Sync::Made);
+        log.note(self.process(), dir, Sync::Made);
         // A folder that was made behind the journal's back is as good as one made now.
         let inner = self.inner(dir);
         if new || !log.steps.iter().any(|step| matches!(step, Step::Folder(f) if *f == inner)) {
@@ -169,7 +176,8 @@ impl Files for Journal {
         if !dir.is_dir() {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let purpose = log.last.remove(&(std::thread::current().id(), dir.to_path_buf()));
+        let place = (self.process(), thread::current().id(), dir.to_path_buf());
+        let purpose = log.last.remove(&place);
         let step = Step::SyncFolder(self.inner(dir), purpose.unwrap_or(Sync::Found));
         log.steps.push(step);
         Ok(())
@@ -188,7 +196,7 @@ impl Files for Journal {
         let mut log = self.step()?;
         let done = Disk.link(from, to);
         let taken = matches!(&done, Err(e) if e.kind() == io::ErrorKind::AlreadyExists);
-        log.note(to, if taken { Sync::Taken } else { Sync::Named });
+        log.note(self.process(), to, if taken { Sync::Taken } else { Sync::Named });
         done?;
         log.steps.push(Step::Link(self.inner(from), self.inner(to)));
         let fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,7 +209,7 @@ impl Files for Journal {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut log = self.step()?;
         Disk.rename(from, to)?;
-        log.note(to, Sync::Named);
+        log.note(self.process(), to, Sync::Named);
         log.steps.push(Step::Rename(self.inner(from), self.inner(to)));
         Ok(())
     }
@@ -209,7 +217,7 @@ impl Files for Journal {
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut log = self.step()?;
         // Also the flush after a removal that found nothing is a promise that it is gone.
-        log.note(path, Sync::Removed);
+        log.note(self.process(), path, Sync::Removed);
         Disk.remove(path)?;
         log.steps.push(Step::Remove(self.inner(path)));
         Ok(())

@@ -137,5 +137,7 @@ impl fmt::Display for Target {
     }
 }
 
+#[cfg(all(test, feature = "servers"))]
+mod servers;
 #[cfg(test)]
 mod tests;

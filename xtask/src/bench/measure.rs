@@ -25,8 +25,6 @@ pub(super) struct Sample {
     pub(super) cpu_seconds: f64,
     /// Peak of resident memory.
     pub(super) peak_bytes: u64,
-    /// Bytes read from the disk image, where the tool tells.
-    pub(super) read_bytes: Option<u64>,
     /// Bytes that the step added to what is kept.
     pub(super) stored_bytes: Option<u64>,
 }
@@ -44,7 +42,6 @@ pub(super) fn run(command: &mut Command, log: &Path) -> anyhow::Result<(Sample, 
         seconds: ended.wall.as_secs_f64(),
         cpu_seconds: cpu.as_secs_f64(),
         peak_bytes: ended.usage.maxrss,
-        read_bytes: None,
         stored_bytes: None,
     };
     Ok((sample, std::fs::read_to_string(log).context("read the output")?))
@@ -75,8 +72,8 @@ pub(super) fn median(samples: &[Sample], figure: impl Fn(&Sample) -> Option<f64>
 mod tests {
     use super::*;
 
-    fn sample(seconds: f64, read_bytes: Option<u64>) -> Sample {
-        Sample { seconds, cpu_seconds: 0.0, peak_bytes: 0, read_bytes, stored_bytes: None }
+    fn sample(seconds: f64, stored_bytes: Option<u64>) -> Sample {
+        Sample { seconds, cpu_seconds: 0.0, peak_bytes: 0, stored_bytes }
     }
 
     #[test]
@@ -89,7 +86,7 @@ mod tests {
         assert_eq!(seconds(&[4.0, 1.0]), Some(2.5));
         assert_eq!(seconds(&[]), None);
         let partly = [sample(1.0, Some(3)), sample(1.0, None)];
-        assert_eq!(median(&partly, |sample| sample.read_bytes.map(|bytes| bytes as f64)), None);
+        assert_eq!(median(&partly, |sample| sample.stored_bytes.map(|bytes| bytes as f64)), None);
     }
 
     #[test]

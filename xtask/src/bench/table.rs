@@ -3,119 +3,136 @@
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::image::Images;
-use super::measure::{Sample, median};
-use super::{Figures, Options, Step};
+use super::cold::Cold;
+use super::figures::{Figures, Row, Step};
+use super::image::Shape;
+use super::install::Programs;
+use super::measure::Sample;
+use super::target::Target;
+use super::tool::{TRESOR, VAULT};
 
-const MIB: f64 = 1024.0 * 1024.0;
-
-/// The medians of one step.
-struct Row {
-    step: Step,
-    seconds: Option<f64>,
-    cpu: Option<f64>,
-    peak: Option<f64>,
-    read: Option<f64>,
-    stored: Option<f64>,
+/// What a race was: everything that is printed.
+pub(super) struct Race<'a> {
+    pub(super) scale: f64,
+    pub(super) seed: u64,
+    pub(super) rounds: u32,
+    pub(super) cold: Cold,
+    pub(super) shape: &'a Shape,
+    pub(super) programs: &'a Programs,
+    pub(super) figures: &'a Figures,
+    pub(super) targets: &'a [Target],
 }
 
-fn rows(figures: &Figures) -> Vec<Row> {
-    let rows = figures.order.iter().filter_map(|step| {
-        let samples = figures.samples.get(step)?;
-        Some(Row {
-            step: *step,
-            seconds: median(samples, |sample| Some(sample.seconds)),
-            cpu: median(samples, |sample| Some(sample.cpu_seconds)),
-            peak: median(samples, |sample| Some(mib(sample.peak_bytes))),
-            read: median(samples, |sample| sample.read_bytes.map(mib)),
-            stored: median(samples, |sample| sample.stored_bytes.map(mib)),
-        })
-    });
-    rows.collect()
-}
-
-/// How many times as long as Tresor's own step of the same kind.
-fn ratio(rows: &[Row], row: &Row) -> Option<f64> {
-    let kind = if row.step.name.starts_with("restore") { "restore" } else { "first backup" };
-    let own = rows.iter().find(|other| other.step == Step { tool: "tresor", name: kind })?;
-    let (seconds, own) = (row.seconds?, own.seconds?);
-    (own > 0.0).then(|| seconds / own)
+/// Tresor's wall and CPU time by a peer's, in the given profile.
+fn ratios(figures: &Figures, row: &Row, profile: &str) -> (Option<f64>, Option<f64>) {
+    let Some(own) = figures.row(row.step, profile) else { return (None, None) };
+    let quotient = |own: f64, peer: f64| (peer > 0.0).then(|| own / peer);
+    (quotient(own.seconds, row.seconds), quotient(own.cpu, row.cpu))
 }
 
 /// Prints the table.
-pub(super) fn print(options: &Options, images: &Images, figures: &Figures) {
-    let rows = rows(figures);
+pub(super) fn print(race: &Race<'_>) {
     println!();
     println!(
-        "image {} MiB, {:.0} MiB not zero, {:.1} MiB changed; medians of {} rounds; {} cores",
-        options.size,
-        mib(images.used),
-        mib(images.changed.bytes),
-        options.rounds,
+        "scale {}, medians of {} rounds, {} cores, page cache {}; D1 {:.1} MiB changed",
+        race.scale,
+        race.rounds,
         cores(),
+        match race.cold {
+            Cold::Dropped => "dropped before each step",
+            Cold::Advised => "advised away before each step",
+        },
+        super::figures::mib(race.shape.changes.in_4k),
     );
-    println!("x: time as a multiple of Tresor's first backup, or of its restore");
+    println!("ratios: Tresor's wall and CPU time by the tool's, operational and vault profile");
     println!();
     println!(
-        "{:<27}{:<21}{:>8}{:>7}{:>8}{:>10}{:>10}{:>12}",
-        "tool", "step", "seconds", "x", "CPU s", "peak MiB", "read MiB", "stored MiB"
+        "{:<19}{:>9}{:>9}{:>7}{:>9}{:>12}{:>14}{:>12}{:>7}",
+        "", "wall s", "CPU s", "MiB", "stored", "oper. wall", "CPU", "vault wall", "CPU"
     );
-    for row in &rows {
+    let mut step = None;
+    for row in race.figures.rows() {
+        if step != Some(row.step) {
+            step = Some(row.step);
+            println!("{}", row.step.name());
+        }
+        let operational = ratios(race.figures, &row, TRESOR);
+        let vault = ratios(race.figures, &row, VAULT);
         println!(
-            "{:<27}{:<21}{}{}{}{}{}{}",
-            row.step.tool,
-            row.step.name,
-            cell(row.seconds, 8, 2),
-            cell(ratio(&rows, row), 7, 2),
-            cell(row.cpu, 8, 2),
-            cell(row.peak, 10, 0),
-            cell(row.read, 10, 1),
-            cell(row.stored, 12, 1),
+            "  {:<17}{:>9.2}{:>9.2}{:>7.0}{}{}{}{}{}",
+            row.tool,
+            row.seconds,
+            row.cpu,
+            row.peak,
+            cell(row.stored, 9, 1),
+            cell(operational.0, 12, 2),
+            cell(operational.1, 14, 2),
+            cell(vault.0, 12, 2),
+            cell(vault.1, 7, 2),
         );
     }
-    for tool in &figures.absent {
-        println!("{tool:<27}not installed");
+    print_targets(race);
+}
+
+fn print_targets(race: &Race<'_>) {
+    println!();
+    println!("{:<50}{:>8}{:>8}  met", "target", "ratio", "limit");
+    for target in race.targets {
+        let met = match target.met {
+            Some(true) => "yes",
+            Some(false) => "NO",
+            None => "unknown",
+        };
+        let (ratio, limit) = (cell(target.ratio, 8, 3), target.limit);
+        println!("{:<50}{ratio}{limit:>8}  {met} ({})", target.name, target.against);
+    }
+    println!();
+    for (name, reason) in &race.programs.absent {
+        println!("absent: {name}: {reason}");
+    }
+    for failure in &race.figures.failures {
+        println!("FAILED: {}, {}: {}", failure.tool, failure.step, failure.error);
     }
 }
 
-/// The medians and every sample.
-pub(super) fn json(
-    options: &Options,
-    images: &Images,
-    figures: &Figures,
-) -> anyhow::Result<String> {
-    let rows = rows(figures);
-    let steps: Vec<Value> = rows
+/// The medians, every sample and the targets.
+pub(super) fn json(race: &Race<'_>) -> anyhow::Result<String> {
+    let steps: Vec<Value> = race
+        .figures
+        .samples
         .iter()
-        .map(|row| {
-            let samples: &[Sample] =
-                figures.samples.get(&row.step).map(Vec::as_slice).unwrap_or_default();
-            json!({
-                "tool": row.step.tool,
-                "step": row.step.name,
-                "median": {
-                    "seconds": row.seconds,
-                    "ratio": ratio(&rows, row),
-                    "cpu_seconds": row.cpu,
-                    "peak_mib": row.peak,
-                    "read_mib": row.read,
-                    "stored_mib": row.stored,
-                },
-                "rounds": samples,
-            })
-        })
+        .map(|((step, tool), samples)| sampled(race.figures, *step, tool, samples))
         .collect();
     let document = json!({
-        "size_mib": options.size,
-        "used_bytes": images.used,
-        "changed_bytes": images.changed.bytes,
-        "seed": options.seed,
+        "scale": race.scale,
+        "seed": race.seed,
+        "rounds": race.rounds,
         "cores": cores(),
+        "page_cache": race.cold,
+        "images": race.shape,
+        "versions": race.programs.versions,
+        "absent": race.programs.absent,
         "steps": steps,
-        "not_installed": figures.absent,
+        "failures": race.figures.failures,
+        "targets": race.targets,
     });
     let text = serde_json::to_string_pretty(&document).context("write JSON")?;
     Ok(format!("{text}\n"))
+}
+
+fn sampled(figures: &Figures, step: Step, tool: &str, samples: &[Sample]) -> Value {
+    let median = figures.row(step, tool).map(|row| {
+        let pair = |(wall, cpu): (Option<f64>, Option<f64>)| json!({"wall": wall, "cpu": cpu});
+        json!({
+            "seconds": row.seconds,
+            "cpu_seconds": row.cpu,
+            "peak_mib": row.peak,
+            "stored_mib": row.stored,
+            "operational_ratio": pair(ratios(figures, &row, TRESOR)),
+            "vault_ratio": pair(ratios(figures, &row, VAULT)),
+        })
+    });
+    json!({"step": step.name(), "tool": tool, "median": median, "rounds": samples})
 }
 
 fn cell(value: Option<f64>, width: usize, digits: usize) -> String {
@@ -126,43 +143,55 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(0, std::num::NonZero::get)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure for people, exact up to 8 PiB")]
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / MIB
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::figures::sample;
     use super::*;
 
     #[test]
-    fn ratios_are_to_the_step_of_the_same_kind() {
+    fn ratios_are_tresor_by_peer_of_the_same_step() {
         let mut figures = Figures::default();
-        let sample = |seconds| Sample {
-            seconds,
-            cpu_seconds: 1.0,
-            peak_bytes: 1 << 20,
-            read_bytes: None,
-            stored_bytes: Some(3 << 20),
-        };
-        let steps = [
-            ("tresor", "first backup", 2.0),
-            ("tresor", "restore", 4.0),
-            ("other", "backup", 6.0),
-            ("other", "restore", 6.0),
-        ];
-        for (tool, name, seconds) in steps {
-            figures.add(Step { tool, name }, sample(seconds));
-        }
-        let rows = rows(&figures);
-        let ratios: Vec<Option<f64>> = rows.iter().map(|row| ratio(&rows, row)).collect();
-        assert_eq!(ratios, [Some(1.0), Some(1.0), Some(3.0), Some(1.5)]);
-        assert_eq!(rows.first().unwrap().stored, Some(3.0));
+        figures.add(Step::First, TRESOR, sample(2.0, 3.0, 1));
+        figures.add(Step::First, VAULT, sample(8.0, 6.0, 1));
+        figures.add(Step::First, "peer", sample(4.0, 6.0, 1));
+        figures.add(Step::Verify, "peer", sample(4.0, 6.0, 1));
+        let row = figures.row(Step::First, "peer").unwrap();
+        assert_eq!(ratios(&figures, &row, TRESOR), (Some(0.5), Some(0.5)));
+        assert_eq!(ratios(&figures, &row, VAULT), (Some(2.0), Some(1.0)));
+        let row = figures.row(Step::Verify, "peer").unwrap();
+        assert_eq!(ratios(&figures, &row, TRESOR), (None, None));
     }
 
     #[test]
     fn a_missing_figure_is_a_dash() {
         assert_eq!(cell(None, 5, 1), "    -");
         assert_eq!(cell(Some(1.25), 6, 1), "   1.2");
+    }
+
+    #[test]
+    fn the_file_holds_every_run_and_every_target() {
+        let mut figures = Figures::default();
+        figures.add(Step::First, TRESOR, sample(2.0, 3.0, 1));
+        figures.add(Step::First, TRESOR, sample(4.0, 3.0, 1));
+        let shape = Shape::default();
+        let programs = Programs::default();
+        let targets = super::super::target::all(&figures, &[]);
+        let race = Race {
+            scale: 1.0,
+            seed: 1,
+            rounds: 2,
+            cold: Cold::Advised,
+            shape: &shape,
+            programs: &programs,
+            figures: &figures,
+            targets: &targets,
+        };
+        let value: Value = serde_json::from_str(&json(&race).unwrap()).unwrap();
+        assert_eq!(value["steps"][0]["rounds"].as_array().unwrap().len(), 2);
+        assert_eq!(value["steps"][0]["median"]["seconds"], 3.0);
+        assert_eq!(value["targets"].as_array().unwrap().len(), 19);
+        for key in ["name", "ratio", "limit", "met"] {
+            assert!(value["targets"][0].get(key).is_some(), "{key}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! full. The last line is always `N passed, M failed` and the exit code agrees with it.
 
 mod count;
+mod node;
 mod part;
 mod python;
 mod tool;
@@ -133,7 +134,7 @@ fn places(root: &Path) -> anyhow::Result<Places> {
 }
 
 /// `$XDG_CACHE_HOME`, or `~/.cache`.
-fn cache_root() -> anyhow::Result<PathBuf> {
+pub(crate) fn cache_root() -> anyhow::Result<PathBuf> {
     let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let usable = named.filter(|path| path.is_absolute()).or(home);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 
 use super::count::{self, Runner};
-use super::{Outcome, Places, python, tool};
+use super::{Outcome, Places, node, python, tool};
 use crate::process::{self, Ended};
 use crate::{licence, tidy};
 
@@ -25,6 +25,8 @@ pub(super) enum Part {
     Clippy,
     /// Unit and integration tests of all crates.
     Unit,
+    /// The store on servers of S3 and Azure Blob, and behind a network that fails.
+    Objects,
     /// Examples in the documentation.
     Doc,
     /// The binary, as shipped and with fail points.
@@ -49,6 +51,7 @@ impl fmt::Display for Part {
             Self::Deny => "deny",
             Self::Clippy => "clippy",
             Self::Unit => "unit",
+            Self::Objects => "objects",
             Self::Doc => "doc",
             Self::Binary => "binary",
             Self::Reader => "reader",
@@ -62,12 +65,13 @@ impl fmt::Display for Part {
 
 impl Part {
     /// All parts, in their order.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Fmt,
         Self::Tidy,
         Self::Deny,
         Self::Clippy,
         Self::Unit,
+        Self::Objects,
         Self::Doc,
         Self::Binary,
         Self::Reader,
@@ -85,7 +89,7 @@ impl Part {
             Self::Deny => 240,
             Self::Clippy | Self::Unit | Self::Binary | Self::Clients => 1200,
             Self::Doc | Self::Reader | Self::Demo | Self::Badinput => 300,
-            Self::Kill => 900,
+            Self::Objects | Self::Kill => 900,
         })
     }
 
@@ -103,6 +107,7 @@ impl Part {
             Self::Deny => run.deny(),
             Self::Clippy => run.component("clippy", "clippy", &CLIPPY),
             Self::Unit => run.unit(),
+            Self::Objects => run.objects(),
             Self::Doc => run.doc(),
             Self::Binary => run.binary(),
             Self::Reader => run.pytest(READER, &[]),
@@ -118,6 +123,13 @@ const CLIPPY: [&str; 6] = ["--workspace", "--all-targets", "--locked", "--", "-D
 
 const CLIENTS: &str = "crates/tresor/tests/clients/python";
 const READER: &str = "crates/store/tests/reader";
+
+/// Only what is worth reading.
+const NEXTEST: [&str; 6] =
+    ["--color", "never", "--status-level", "slow", "--final-status-level", "fail"];
+
+/// The module whose tests need servers.
+const SERVER_TESTS: &str = "target::servers::";
 
 /// What the demo prints when the restored bytes are equal, and the head of its table.
 const DEMO_SAYS: [&str; 2] = ["equals the local one", "seconds"];
@@ -181,29 +193,43 @@ impl Run<'_> {
     }
 
     fn unit(&self) -> anyhow::Result<Outcome> {
-        let nextest = [
-            "nextest",
-            "run",
-            "--workspace",
-            "--locked",
-            "--no-fail-fast",
-            "--color",
-            "never",
-            "--status-level",
-            "slow",
-            "--final-status-level",
-            "fail",
-        ];
-        let libtest =
-            ["test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests"];
-        let (mut command, runner) = if tool::has_cargo_command("nextest") {
-            (self.cargo(&nextest), Runner::Nextest)
-        } else {
-            (self.cargo(&libtest), Runner::Libtest)
+        let (rest, runner) = self.runner();
+        let mut command = self.cargo(rest);
+        command.args(["--workspace", "--locked", "--no-fail-fast"]);
+        match runner {
+            Runner::Nextest => command.args(NEXTEST),
+            _ => command.args(["--lib", "--bins", "--tests"]),
         };
         // Tests of the demo make a file system.
         tool::with_mke2fs(&mut command, &self.places.cache)?;
         self.counted(&mut command, runner, false)
+    }
+
+    /// The tests that the feature `servers` adds, run by a script that has the servers up. They
+    /// fail without it; none at all is a failure too.
+    fn objects(&self) -> anyhow::Result<Outcome> {
+        let folder = self.places.root.join("crates/tresor/tests/servers");
+        let python = python::environment(&folder, &self.places.cache, self.left())?;
+        let node = node::packages(&folder, &self.places.cache, self.left())?;
+        let (rest, runner) = self.runner();
+        let tests = self.cargo(rest);
+        let mut command = python.command();
+        command.arg(folder.join("serve.py")).arg(node).arg(tests.get_program());
+        command.args(tests.get_args()).args(["-p", "tresor", "--features", "servers"]);
+        command.args(["--locked", "--no-fail-fast"]).current_dir(&self.places.root);
+        match runner {
+            Runner::Nextest => command.args(NEXTEST).arg(SERVER_TESTS),
+            _ => command.args(["--bins", SERVER_TESTS]),
+        };
+        self.counted(&mut command, runner, false)
+    }
+
+    /// The subcommand that runs tests, and how it counts.
+    fn runner(&self) -> (&'static [&'static str], Runner) {
+        match tool::has_cargo_command("nextest") {
+            true => (&["nextest", "run"], Runner::Nextest),
+            false => (&["test"], Runner::Libtest),
+        }
     }
 
     fn doc(&self) -> anyhow::Result<Outcome> {

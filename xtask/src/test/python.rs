@@ -16,9 +16,6 @@ use anyhow::{Context as _, ensure};
 use super::tool;
 use crate::{debian, process};
 
-/// Raised when the layout of the cached folder changes.
-const LAYOUT: &str = "1";
-
 /// An interpreter and where it finds the packages.
 pub(super) struct Python {
     program: PathBuf,
@@ -48,7 +45,7 @@ pub(super) fn environment(folder: &Path, cache: &Path, limit: Duration) -> anyho
         .context("start python3")?;
     ensure!(version.status.success(), "python3 does not run: {}", version.status);
     std::fs::create_dir_all(cache).with_context(|| format!("create {}", cache.display()))?;
-    let home = cache.join(format!("python-{}", key(&listed, &version.stdout)));
+    let home = cache.join(format!("python-{}", tool::key(&[&listed, &version.stdout])));
 
     // Two runs at once must not build into one folder.
     let lock = File::create(home.with_extension("lock")).context("create the cache's lock")?;
@@ -65,14 +62,6 @@ pub(super) fn environment(folder: &Path, cache: &Path, limit: Duration) -> anyho
         std::fs::write(&marker, "").context("mark the environment as complete")?;
     }
     Ok(python(&home))
-}
-
-fn key(requirements: &[u8], version: &[u8]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for part in [LAYOUT.as_bytes(), requirements, version] {
-        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
-    }
-    hasher.finalize().to_hex().chars().take(16).collect()
 }
 
 /// The interpreter of a finished environment.
@@ -135,16 +124,6 @@ fn pip(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn key_follows_requirements_and_interpreter() {
-        let first = key(b"pytest==8\n", b"3.11");
-        assert_eq!(first.len(), 16);
-        assert_eq!(first, key(b"pytest==8\n", b"3.11"));
-        assert_ne!(first, key(b"pytest==9\n", b"3.11"));
-        assert_ne!(first, key(b"pytest==8\n", b"3.12"));
-        assert_ne!(key(b"ab", b"c"), key(b"a", b"bc"));
-    }
 
     #[test]
     fn an_environment_is_made_once() {

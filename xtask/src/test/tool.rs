@@ -49,6 +49,18 @@ pub(super) fn succeeds(command: &mut Command, limit: Duration) -> bool {
     ended.is_ok_and(|ended| ended.ok())
 }
 
+/// Raised when the layout of what is cached changes.
+const LAYOUT: &str = "1";
+
+/// A short name for what follows from `parts`.
+pub(super) fn key(parts: &[&[u8]]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in [&[LAYOUT.as_bytes()], parts].concat() {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    hasher.finalize().to_hex().chars().take(16).collect()
+}
+
 /// Gives the command a PATH with `mke2fs` in it, from the cache when the machine has none.
 pub(super) fn with_mke2fs(command: &mut Command, cache: &Path) -> anyhow::Result<()> {
     let mut folders: Vec<PathBuf> =
@@ -74,4 +86,19 @@ fn libraries(unpacked: &Path) -> Vec<PathBuf> {
     let tops = ["usr/lib", "lib"].map(|top| unpacked.join(top));
     let below = tops.iter().filter_map(|top| std::fs::read_dir(top).ok()).flatten();
     below.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_follows_each_part() {
+        let first = key(&[b"pytest==8\n", b"3.11"]);
+        assert_eq!(first.len(), 16);
+        assert_eq!(first, key(&[b"pytest==8\n", b"3.11"]));
+        assert_ne!(first, key(&[b"pytest==9\n", b"3.11"]));
+        assert_ne!(first, key(&[b"pytest==8\n", b"3.12"]));
+        assert_ne!(key(&[b"ab", b"c"]), key(&[b"a", b"bc"]));
+    }
 }

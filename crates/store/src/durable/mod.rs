@@ -149,6 +149,17 @@ impl Durable {
         self.guard(self.files.sync_dir(dir))
     }
 
+    /// The same for somebody who only reads: through a poisoned handle nothing is flushed, and
+    /// nothing that is read through it can be built upon.
+    pub fn settle_dir(&self, dir: &Path) -> io::Result<()> {
+        if self.is_healthy() { self.sync_dir(dir) } else { Ok(()) }
+    }
+
+    /// Whether no flush has failed yet.
+    pub fn is_healthy(&self) -> bool {
+        !self.poisoned.load(Ordering::Acquire)
+    }
+
     fn sync_parent(&self, path: &Path) -> io::Result<()> {
         let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         match self.files.sync_dir(parent) {
@@ -159,7 +170,7 @@ impl Durable {
     }
 
     fn healthy(&self) -> io::Result<()> {
-        if self.poisoned.load(Ordering::Acquire) {
+        if !self.is_healthy() {
             return Err(io::Error::other(Poisoned));
         }
         Ok(())

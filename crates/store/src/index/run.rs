@@ -33,6 +33,10 @@ fn own(stem: &std::ffi::OsStr) -> Option<Uuid> {
     stem.to_str().and_then(|stem| Uuid::try_parse(stem).ok())
 }
 
+/// Pages read from files so far, by all runs of the process.
+#[cfg(test)]
+pub(super) static READS: AtomicU64 = AtomicU64::new(0);
+
 /// An opened run.
 pub(super) struct Run {
     path: PathBuf,
@@ -87,6 +91,15 @@ impl Run {
 
     pub(super) fn entries(&self) -> u64 {
         self.tail.entries
+    }
+
+    /// Bytes that the run keeps in memory while it is open, besides pages in the cache.
+    #[cfg(test)]
+    pub(super) fn resident(&self) -> usize {
+        size_of::<Self>()
+            + self.upper.capacity() * size_of::<u64>()
+            + self.names.capacity() * size_of::<Uuid>()
+            + self.path.capacity()
     }
 
     /// Reads and authenticates every page.
@@ -216,6 +229,8 @@ impl Run {
     }
 
     fn read(&self, number: u64, nonce: u64) -> Result<Vec<u8>> {
+        #[cfg(test)]
+        READS.fetch_add(1, Ordering::Relaxed);
         let mut page = vec![0; PAGE];
         self.file
             .read_exact_at(&mut page, HEAD as u64 + number * PAGE as u64)

@@ -36,7 +36,7 @@ use crate::index::Attempt;
 use crate::map::{Tree, Update};
 use crate::margins;
 use crate::object::Put;
-use crate::point::{PointKey, PointRecord};
+use crate::point::{self, PointKey, PointRecord};
 use crate::seal::{self, Record};
 use crate::source::{Source, Watch};
 use crate::standing::{Standing, voided};
@@ -136,7 +136,7 @@ impl Store {
             return Err(Error::new(ErrorKind::Invalid, context));
         }
         inner.probe()?;
-        match self.standing(&plan.point)? {
+        match self.lasting(&plan.point)? {
             Standing::Point(record) => return Ok(Begun::Exists(*record)),
             Standing::GivenUp => return Err(voided(&plan.point)),
             Standing::Free => {}
@@ -160,7 +160,7 @@ impl Store {
         {
             parent = None;
         }
-        let standing = self.standing(&plan.point)?;
+        let standing = self.lasting(&plan.point)?;
         if !matches!(standing, Standing::Free) {
             self.renounce(writer)?;
         }
@@ -174,6 +174,18 @@ impl Store {
         let attempt = inner.index.attempt(&plan.point)?;
         let store = self.clone();
         Ok(Begun::New(Ingest { store, plan, parent, writer, attempt, present, done: None }))
+    }
+
+    /// What became of a key, durably: whoever made the point may have been killed before its
+    /// flush, and what is seen may go with the power. What was listed stays.
+    fn lasting(&self, key: &PointKey) -> Result<Standing> {
+        match self.standing(key)? {
+            Standing::Point(_) => {
+                self.inner().objects.list(point::FOLDER)?;
+                self.standing(key)
+            }
+            other => Ok(other),
+        }
     }
 }
 

@@ -39,7 +39,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::margins;
 use crate::object::{Objects, Put};
 
-const FOLDER: &str = "keys";
+pub(super) const FOLDER: &str = "keys";
 const ERASED: &str = "erased";
 const ERASED_MAGIC: &[u8; 8] = b"TRSRGONE";
 

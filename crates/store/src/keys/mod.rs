@@ -31,6 +31,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
@@ -121,6 +122,13 @@ impl KeyRing {
         let copies = Copies::new(objects.clone(), store);
         let (key, bundle) = copies.newest(|sheet| sheet.unlock(secret))?.value;
         Ok(Self::new(store, key, &bundle, copies))
+    }
+
+    /// The stores of which there are key slots.
+    pub(crate) fn stores(objects: &Objects) -> Result<BTreeSet<Uuid>> {
+        let names = objects.list(copies::FOLDER)?;
+        let id = |name: String| Uuid::try_parse(name.split_once('-')?.0).ok();
+        Ok(names.into_iter().filter_map(id).collect())
     }
 
     /// The epoch that new objects belong to.

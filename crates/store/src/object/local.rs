@@ -152,6 +152,7 @@ impl Folder {
     fn walk(&self, prefix: Option<&Path>) -> Result<Vec<ObjectMeta>> {
         let root = Path::default();
         let prefix = prefix.unwrap_or(&root);
+        self.settle(prefix)?;
         let mut found = Vec::new();
         let mut folders = vec![prefix.clone()];
         while let Some(folder) = folders.pop() {
@@ -191,7 +192,20 @@ impl Folder {
                 }
             }
         }
+        // Whoever is told of a name may rely on it, also if whoever gave it was killed before
+        // its flush.
+        let path = self.file(folder)?;
+        self.durable.settle_dir(&path).map_err(|e| named(folder, e))?;
         Ok((files, folders))
+    }
+
+    /// Makes a folder's own name durable, where there is one.
+    fn settle(&self, folder: &Path) -> Result<()> {
+        let path = self.file(folder)?;
+        if !self.durable.is_healthy() || !path.is_dir() {
+            return Ok(());
+        }
+        self.make_parents(&path.join(LOCK)).map_err(|e| named(folder, e))
     }
 }
 

@@ -436,18 +436,17 @@ def check_cuts(store, shape, seen):
 
 def cuts(data, config, seed):
     """Length of each item of a window, and whether it is a hole."""
-    word = (1 << 64) - 1
-    low, high = int.from_bytes(seed[:8], "little"), int.from_bytes(seed[8:], "little")
-    a, b = low | 1, high
     blocks = (config["chunk_mean"] - config["chunk_min"]) // 4096
-    threshold = word // max(1, blocks)
-
-    def fold(number):
-        return (number & word) ^ (number >> 64)
+    threshold = ((1 << 64) - 1) // max(1, blocks)
+    universal, random = (
+        blake3.blake3(seed, derive_key_context=f"tresor 0 cut {name}").digest()
+        for name in ("universal", "random")
+    )
+    cipher = AESGCM(universal)
 
     def hashed(block):
-        x = (zlib.crc32(block) << 32 | len(block)) ^ b
-        return fold((fold(x * a) ^ a) * (b | 1))
+        tag = cipher.encrypt(bytes(12), b"", block)
+        return int.from_bytes(keyed(random, tag)[:8], "little")
 
     out, begun = [], 0
 

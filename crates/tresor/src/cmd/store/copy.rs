@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
-use tresor_store::{Copied, PointRecord, Store};
+use tresor_store::{Copied, ErrorKind, Ingested, PointRecord, Store};
 
 use super::key;
 use super::place::{Place, Session, target};
@@ -44,6 +44,8 @@ pub(super) struct CopyArgs {
 #[derive(Serialize)]
 struct One {
     point: String,
+    /// Its key in the target.
+    copy: String,
     /// Whether the target did not have it yet.
     copied: bool,
     /// Whether its bytes were cut and named anew.
@@ -53,6 +55,24 @@ struct One {
     bytes_stored: u64,
     bytes_deduplicated: u64,
     bytes_found_again: u64,
+}
+
+impl One {
+    fn of(point: &PointRecord, copied: &Copied) -> One {
+        let moved = copied.moved.as_ref();
+        let of = |count: fn(&Ingested) -> u64| moved.map_or(0, count);
+        One {
+            point: point.key.to_string(),
+            copy: copied.record.key.to_string(),
+            copied: moved.is_some(),
+            anew: copied.anew,
+            bytes_read: of(|moved| moved.bytes_read),
+            bytes_new: of(|moved| moved.bytes_new),
+            bytes_stored: of(|moved| moved.bytes_stored),
+            bytes_deduplicated: of(|moved| moved.bytes_deduplicated),
+            bytes_found_again: of(|moved| moved.bytes_found_again),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -91,11 +111,19 @@ pub(super) fn run(session: &Session, args: &CopyArgs) -> Result<()> {
     for (number, point) in points.iter().enumerate() {
         let title = format!("copy {} of {}", number + 1, points.len());
         let watcher = session.watcher(&title, &args.place);
-        let copied = source.copy_point(&point.key, &target, &watcher).with_context(|| {
-            format!("cannot copy {}; {number} of {} points are copied", point.key, points.len())
-        })?;
+        match source.copy_point(&point.key, &target, &watcher) {
+            Ok(copied) => done.push(One::of(point, &copied)),
+            // Whoever removed a copy does not want it back with the next run.
+            Err(e) if args.all && e.kind() == ErrorKind::Voided => {
+                note(format_args!("note: {e}; it is left out"));
+            }
+            Err(e) => {
+                let count = points.len();
+                let context = format!("cannot copy {}; {number} of {count} are done", point.key);
+                return Err(e).context(context);
+            }
+        }
         watcher.done();
-        done.push(one(&copied));
     }
     if done.iter().any(|one| one.anew) {
         note("note: the stores do not share a domain; the last point of each chain stays pinned");
@@ -118,18 +146,4 @@ fn points(store: &Store, args: &CopyArgs) -> Result<Vec<PointRecord>> {
     points.sort_by_key(|point| (point.time, point.key));
     points.dedup_by_key(|point| point.key);
     Ok(points)
-}
-
-fn one(copied: &Copied) -> One {
-    let of = |count: fn(&tresor_store::Ingested) -> u64| copied.moved.as_ref().map_or(0, count);
-    One {
-        point: copied.record.key.to_string(),
-        copied: copied.moved.is_some(),
-        anew: copied.anew,
-        bytes_read: of(|moved| moved.bytes_read),
-        bytes_new: of(|moved| moved.bytes_new),
-        bytes_stored: of(|moved| moved.bytes_stored),
-        bytes_deduplicated: of(|moved| moved.bytes_deduplicated),
-        bytes_found_again: of(|moved| moved.bytes_found_again),
-    }
 }

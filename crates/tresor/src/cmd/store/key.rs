@@ -14,6 +14,9 @@ use crate::durable::{self, Access};
 use crate::usage::Usage;
 
 const PASSPHRASE: &str = "TRESOR_PASSPHRASE";
+const NEW_PASSPHRASE: &str = "TRESOR_NEW_PASSPHRASE";
+/// Where the recovery key may be given.
+pub(super) const RECOVERY: &str = "TRESOR_RECOVERY_KEY";
 const TO_PASSPHRASE: &str = "TRESOR_TO_PASSPHRASE";
 const KEY_BYTES: usize = 32;
 
@@ -21,7 +24,41 @@ const KEY_BYTES: usize = 32;
 pub(super) fn existing(key_file: Option<&Path>) -> Result<Secret> {
     match key_file {
         Some(path) => read(path),
-        None => passphrase(std::env::var(PASSPHRASE).ok()),
+        None => match (std::env::var(PASSPHRASE), std::env::var(RECOVERY)) {
+            (Err(_), Ok(text)) => recovery(&text),
+            (text, _) => passphrase(text.ok()),
+        },
+    }
+}
+
+/// All keys that the caller has given: the key file, the passphrase and the recovery key.
+pub(super) fn all_given(key_file: Option<&Path>) -> Result<Vec<Secret>> {
+    let mut secrets = Vec::new();
+    secrets.extend(key_file.map(read).transpose()?);
+    secrets.extend(std::env::var(PASSPHRASE).ok().map(|text| passphrase(Some(text))).transpose()?);
+    secrets.extend(std::env::var(RECOVERY).ok().map(|text| recovery(&text)).transpose()?);
+    match secrets.is_empty() {
+        true => passphrase(None).map(|secret| vec![secret]),
+        false => Ok(secrets),
+    }
+}
+
+/// A recovery key as it was printed.
+pub(super) fn recovery(text: &str) -> Result<Secret> {
+    let text = Zeroizing::new(text.trim().to_owned());
+    let key = text.parse().with_context(|| Usage("this is no recovery key".to_owned()))?;
+    Ok(Secret::Recovery(key))
+}
+
+/// A key for a new slot: a file, which is made if it is not there, or a passphrase.
+pub(super) fn new_one(key_file: Option<&Path>, env: &Env) -> Result<Secret> {
+    match (key_file, std::env::var(NEW_PASSPHRASE)) {
+        (Some(_), _) => new_or_existing(key_file, env),
+        (None, Ok(text)) if !text.is_empty() => passphrase(Some(text)),
+        (None, _) => {
+            let text = format!("give --new-key-file FILE, or a passphrase in {NEW_PASSPHRASE}");
+            Err(Usage::error(text))
+        }
     }
 }
 

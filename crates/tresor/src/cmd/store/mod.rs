@@ -15,6 +15,7 @@ mod points;
 mod progress;
 mod report;
 mod restore;
+mod slot;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -57,6 +58,8 @@ enum Action {
     Copy(copy::CopyArgs),
     /// Remove recovery points
     Remove(points::RemoveArgs),
+    /// List and change the keys that open the store
+    Key(slot::KeyArgs),
 }
 
 /// Runs one action.
@@ -72,5 +75,6 @@ pub(crate) fn run(args: StoreArgs) -> Result<()> {
         Action::Export(args) => export::run(&session, &args),
         Action::Copy(args) => copy::run(&session, &args),
         Action::Remove(args) => points::remove(&session, &args),
+        Action::Key(args) => slot::run(&session, &args),
     }
 }

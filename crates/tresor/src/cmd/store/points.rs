@@ -100,7 +100,12 @@ impl Report for List {
 
 /// `tresor store list`.
 pub(super) fn list(session: &Session, place: &Place) -> Result<()> {
-    let mut found = session.open(place)?.all_points()?;
+    list_of(&session.open(place)?, place.json)
+}
+
+/// The same from a store that is open.
+pub(super) fn list_of(store: &Store, json: bool) -> Result<()> {
+    let mut found = store.all_points()?;
     newest(&mut found.good);
     for damaged in &found.damaged {
         let (object, why) = (&damaged.object, &damaged.why);
@@ -111,7 +116,7 @@ pub(super) fn list(session: &Session, place: &Place) -> Result<()> {
         points: found.good.iter().map(Point::of).collect(),
         damaged: found.damaged.into_iter().map(unreadable).collect(),
     }
-    .print(place.json)
+    .print(json)
 }
 
 #[derive(Args)]

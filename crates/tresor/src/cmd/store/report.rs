@@ -8,6 +8,7 @@ use tresor_store::PointRecord;
 
 use super::points::{ADDED, IMAGE};
 use crate::terminal::say;
+use crate::usage::Usage;
 
 /// A result that can be printed.
 pub(super) trait Report: Serialize + Sized {
@@ -51,6 +52,35 @@ impl Point {
             image: record.facts.get(IMAGE).cloned(),
             added: record.facts.get(ADDED).and_then(|bytes| bytes.parse().ok()),
             facts: record.facts.clone(),
+        }
+    }
+}
+
+/// Reads a number of bytes: `K`, `M`, `G` and `T` are 1024 and its powers.
+pub(super) fn bytes(text: &str) -> Result<u64, Usage> {
+    let (digits, shift) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (text.get(..at), 10),
+        Some((at, 'm' | 'M')) => (text.get(..at), 20),
+        Some((at, 'g' | 'G')) => (text.get(..at), 30),
+        Some((at, 't' | 'T')) => (text.get(..at), 40),
+        _ => (Some(text), 0),
+    };
+    let number = digits.and_then(|digits| digits.parse::<u64>().ok());
+    let number = number.and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or_else(|| Usage("a number of bytes is such as 4096, 64K or 50M".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_have_units() {
+        let read = |text| bytes(text).ok();
+        assert_eq!(read("4096"), Some(4096));
+        assert_eq!((read("64k"), read("50M"), read("1G")), (Some(64 << 10), Some(50 << 20), Some(1 << 30)));
+        for wrong in ["", "K", "-1", "1.5G", "12X", "99999999999T", "\u{e9}"] {
+            assert_eq!(read(wrong), None, "{wrong}");
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) struct RestoreArgs {
 }
 
 /// Reads `OFFSET:LENGTH`.
-fn range(text: &str) -> Result<Range<u64>, Usage> {
+pub(super) fn range(text: &str) -> Result<Range<u64>, Usage> {
     let parse = || {
         let (offset, length) = text.split_once(':')?;
         let offset: u64 = offset.parse().ok()?;
@@ -69,14 +69,14 @@ impl Report for Restore {
 /// Writes a point to where the caller wants it.
 pub(super) fn run(session: &Session, args: &RestoreArgs) -> Result<()> {
     let store = session.open(&args.place)?;
-    to(session, &store, args)
+    to(session, &store, args, true)
 }
 
 /// The same from a store that is open.
-pub(super) fn to(session: &Session, store: &Store, args: &RestoreArgs) -> Result<()> {
+pub(super) fn to(session: &Session, store: &Store, args: &RestoreArgs, pinned: bool) -> Result<()> {
     let point = pick(store, &args.point)?.key;
     let begun = session.env.monotonic();
-    let pin = session.pin(store, &point, "restore")?;
+    let pin = if pinned { session.pin(store, &point, "restore")? } else { None };
     let written = store.reader(&point).map_err(Into::into).and_then(|reader| {
         let range = args.range.clone().unwrap_or(0..reader.size());
         if range.end > reader.size() {

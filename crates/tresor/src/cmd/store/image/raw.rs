@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::SeekFrom as Find;
+use rustix::fs::{Advice, FallocateFlags, SeekFrom as Find};
 use rustix::io::Errno;
 use tresor_store::{Sink, Source};
 
@@ -113,7 +114,22 @@ impl Drop for RawOutput {
 }
 
 impl Sink for RawOutput {
+    fn reserve(&self, range: Range<u64>) -> io::Result<()> {
+        let len = range.end.saturating_sub(range.start);
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), range.start, len) {
+            // A file system that cannot: space is then found as bytes come.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(data, offset)
+        self.file.write_all_at(data, offset)?;
+        // Written to the disk from now on and not only at the flush in the end, which would wait
+        // for all of it; and the memory of these pages is at once free for the next ones. It is
+        // only advice: what is not followed costs time.
+        let len = NonZeroU64::new(data.len() as u64);
+        let _ = rustix::fs::fadvise(&self.file, offset, len, Advice::DontNeed);
+        Ok(())
     }
 }

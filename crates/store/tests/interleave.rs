@@ -1,0 +1,190 @@
+//! Everybody at once, one operation on an object at a time, in orders that seeds decide: every
+//! point that is listed can be read bit for bit after every step.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+
+mod rig;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use rig::{Rig, ingest, key, patterned, restore, small, wanted};
+use tresor_store::{Begun, ErrorKind, Plan, Result, Store, StoreConfig};
+use tresor_testkit::{Actor, Memory, Operation, Rng, Stage, Step, Target};
+
+/// Seeds of an ordinary run.
+const SEEDS: u64 = 300;
+
+/// Only one stage may run in a process at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// One run: objects with two points, and what is on the disk of each point that may be made.
+struct Scene {
+    objects: Arc<dyn ObjectStore>,
+    seed: u64,
+    disks: BTreeMap<u64, Vec<u8>>,
+    /// What was wrong, told by actors.
+    faults: Mutex<Vec<String>>,
+}
+
+impl Scene {
+    fn new(seed: u64) -> Self {
+        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let mut rng = Rng::new(seed);
+        let config = StoreConfig { check_codec: false, ..small() };
+        let rig = Rig::light(Arc::clone(&objects), seed);
+        let store = rig.init(config);
+        let first = patterned(&mut rng, 40 << 10);
+        let mut second = first.clone();
+        rng.fill(&mut second[8 << 10..16 << 10]);
+        let mut third = second.clone();
+        rng.fill(&mut third[28 << 10..36 << 10]);
+        // Made of what the first point, which is removed, has and others have not.
+        let fourth = first.clone();
+        ingest(&store, 1, None, &Memory::sparse(first.clone()), None).unwrap();
+        ingest(&store, 2, Some(1), &Memory::sparse(second.clone()), None).unwrap();
+        let disks = BTreeMap::from([(1, first), (2, second), (3, third), (4, fourth)]);
+        Self { objects, seed, disks, faults: Mutex::default() }
+    }
+
+    fn fault(&self, fault: String) {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    }
+
+    /// Somebody with a store of his own, whose failures may only be of these kinds.
+    fn actor<'a>(
+        &'a self,
+        name: &'static str,
+        number: u64,
+        allowed: &'a [ErrorKind],
+        run: impl FnOnce(&Self, &Store) -> Result<()> + Send + 'a,
+    ) -> Actor<'a> {
+        Actor::new(name, move |objects| {
+            let rig = Rig::light(objects, self.seed * 100 + number);
+            match rig.open().and_then(|store| run(self, &store)) {
+                Err(e) if !allowed.contains(&e.kind()) => self.fault(format!("{name}: {e:?}")),
+                _ => {}
+            }
+        })
+    }
+
+    /// Every listed point can be read, bit for bit, by somebody who comes now.
+    fn check(&self) -> std::result::Result<(), String> {
+        let rig = Rig::light(Arc::clone(&self.objects), 7);
+        let store = rig.open().map_err(|e| format!("the store does not open: {e:?}"))?;
+        let points = store.points().map_err(|e| format!("points: {e:?}"))?;
+        for (number, disk) in &self.disks {
+            if points.iter().any(|record| record.key == key(*number)) {
+                let whole = restore(&store, *number);
+                match whole {
+                    Ok(whole) if whole == *disk => {}
+                    Ok(_) => return Err(format!("point {number} has other bytes")),
+                    Err(e) => return Err(format!("point {number} cannot be read: {e:?}")),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes a point; on a parent that others may remove meanwhile.
+fn back_up(scene: &Scene, store: &Store, point: u64, parent: Option<u64>) -> Result<()> {
+    let disk = Memory::sparse(scene.disks[&point].clone());
+    let size = disk.bytes().len() as u64;
+    let plan = Plan { point: key(point), parent: parent.map(key), size };
+    let Begun::New(mut ingest) = store.begin(plan)? else {
+        return Ok(());
+    };
+    ingest.run(&disk, None, &())?;
+    ingest.commit(BTreeMap::new(), jiff::Timestamp::UNIX_EPOCH).map(drop)
+}
+
+/// Reads a point under a pin. Once the pin is there the point must stay readable.
+fn read_pinned(scene: &Scene, store: &Store, point: u64) -> Result<()> {
+    let pin = store.pin(&key(point), "reader")?;
+    let done = store.reader(&key(point)).and_then(|reader| {
+        let target = Target::new(reader.size());
+        reader.restore(&target, &[], &())?;
+        Ok(target.bytes().clone())
+    });
+    match done {
+        Ok(bytes) if bytes == scene.disks[&point] => {}
+        Ok(_) => scene.fault(format!("the pinned point {point} has other bytes")),
+        Err(e) => scene.fault(format!("the pinned point {point} cannot be read: {e:?}")),
+    }
+    pin.release()
+}
+
+fn cast(scene: &Scene) -> Vec<Actor<'_>> {
+    use ErrorKind::{NotFound, Pinned};
+    vec![
+        scene.actor("writer", 1, &[], |scene, store| back_up(scene, store, 3, Some(2))),
+        scene.actor("rival", 2, &[], |scene, store| back_up(scene, store, 3, Some(1))),
+        scene.actor("orphan", 3, &[], |scene, store| back_up(scene, store, 4, Some(1))),
+        scene.actor("reader", 4, &[NotFound], |scene, store| read_pinned(scene, store, 1)),
+        scene.actor("remover", 5, &[Pinned], |_, store| store.remove_point(&key(1))),
+    ]
+}
+
+/// Steps after which something may have been lost.
+fn risky(step: &Step) -> bool {
+    let commit = step.operation == Operation::Put && step.path.starts_with("points/");
+    step.operation == Operation::Delete || commit
+}
+
+/// One run; the fault, if there was one, with the steps that led to it.
+fn play(seed: u64) -> (usize, std::result::Result<(), String>) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let scene = Scene::new(seed);
+    let stage = Stage::new(Arc::clone(&scene.objects), seed);
+    let mut found = Ok(());
+    let (steps, names) = stage.run(cast(&scene), |step| {
+        if risky(step) {
+            found = scene.check();
+        }
+        if found.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let found = found.and_then(|()| scene.check()).and_then(|()| {
+        let faults = scene.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.first().map_or(Ok(()), |fault| Err(fault.clone()))
+    });
+    let told = found.map_err(|fault| {
+        let lines = steps
+            .iter()
+            .map(|step| format!("  {:?} {} by {}", step.operation, step.path, names[step.actor]));
+        format!("seed {seed}: {fault}\n{}", lines.collect::<Vec<_>>().join("\n"))
+    });
+    (steps.len(), told)
+}
+
+#[test]
+fn whoever_meets_whom_every_listed_point_is_whole() {
+    let (first, count) = (wanted("TRESOR_CAMPAIGN_SEED", 1), wanted("TRESOR_SEEDS", SEEDS));
+    let mut steps = 0;
+    for seed in first..first + count {
+        let (taken, told) = play(seed);
+        steps += taken;
+        if let Err(fault) = told {
+            panic!("{fault}");
+        }
+    }
+    println!("campaign: interleave, seeds {first}..{}, {steps} steps, 0 faults", first + count);
+}
+
+/// The same seed is the same run.
+#[test]
+fn a_seed_repeats_its_run() {
+    let trace = |seed| {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let scene = Scene::new(seed);
+        let stage = Stage::new(Arc::clone(&scene.objects), seed);
+        let (steps, _) = stage.run(cast(&scene), |_| ControlFlow::Continue(()));
+        steps.into_iter().map(|step| (step.actor, step.path)).collect::<Vec<_>>()
+    };
+    for seed in 1..6 {
+        assert_eq!(trace(seed), trace(seed), "seed {seed}");
+    }
+}
