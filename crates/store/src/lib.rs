@@ -51,6 +51,23 @@
 //!    two collectors condemn are never both deleted.
 //!
 //! Copying to another store is reading, with a pin, here and ingesting there.
+//!
+//! Verification, repair and healing from another store run beside everything, and beside each
+//! other. Verification reads, and asks again before it reports what another may have moved or
+//! removed rightly; of two that find the same damage both may write it down. Repair and healing
+//! announce themselves as writers, so that no collection takes what they bring back; repair names
+//! no condemned pack, and deletes an index run only if that run is damaged and all packs that can
+//! be read are named by others.
+//!
+//! # Damage
+//!
+//! One damaged object fails nothing but what needs it. A damaged index run, and a damaged place
+//! in the quarantine, count as absent; a damaged point is listed apart ([`Points`]); damaged pins,
+//! writers and condemnations stop removals and collections, never reading. [`Store::verify`]
+//! finds damage and names points and byte ranges, [`Store::wounds`] tells those of one point. The
+//! next incremental backup reads the wounds of its parent again, [`Store::heal_from`] fetches
+//! them from another store of the domain, [`Store::repair`] makes the index and the key slots
+//! anew and finds frames again.
 
 mod cache;
 mod census;

@@ -106,6 +106,9 @@ pub(crate) const WALKED: usize = 1 << 18;
 /// Ranges of a point that cannot be read which are told one by one; more are told as one.
 pub(crate) const WOUNDS: usize = 1 << 14;
 
+/// Points that are remembered to be whole while something in the store is not.
+pub(crate) const WHOLE_POINTS: usize = 1 << 10;
+
 /// Places in one quarantine record.
 pub(crate) const QUARANTINE_PLACES: usize = 1 << 13;
 

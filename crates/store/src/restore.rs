@@ -250,8 +250,10 @@ impl Job<'_> {
     fn fetch(&self, fetch: &Fetch, desk: &mut Desk) -> Result<()> {
         let loader = &self.reader.store.inner().loader;
         let mut bytes = match loader.fetch(&fetch.pack, fetch.range.clone()) {
-            // Moved to another pack: one by one, each is looked for again.
-            Err(e) if e.kind() == ErrorKind::NotFound => return self.one_by_one(fetch),
+            // Moved to another pack, or truncated: one by one, each is looked for again.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                return self.one_by_one(&fetch.chunks);
+            }
             other => other?,
         };
         self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -266,7 +268,14 @@ impl Job<'_> {
             let start = (u64::from(at.offset) - fetch.range.start) as usize;
             let frame = part_mut(&mut bytes, start..start + at.len as usize)?;
             let raw = desk.run.room(first.len as usize)?;
-            loader.open_into(at, first.id, frame, (&mut desk.decoder, raw))?;
+            match loader.open_into(at, first.id, frame, (&mut desk.decoder, raw)) {
+                // This place is damaged; there may be another one.
+                Err(e) if e.kind() == ErrorKind::Corrupt => {
+                    self.one_by_one(same)?;
+                    continue;
+                }
+                opened => opened?,
+            }
             self.chunks.fetch_add(1, Ordering::Relaxed);
             if same.len() == 1 && self.is_wanted(first) {
                 desk.run.push(first);
@@ -292,8 +301,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn one_by_one(&self, fetch: &Fetch) -> Result<()> {
-        for (_, placed) in &fetch.chunks {
+    fn one_by_one(&self, chunks: &[(Location, Placed)]) -> Result<()> {
+        for (_, placed) in chunks {
             let raw = self.reader.store.inner().loader.chunk(&placed.id)?;
             self.fetched.fetch_add(raw.len() as u64, Ordering::Relaxed);
             self.chunks.fetch_add(1, Ordering::Relaxed);

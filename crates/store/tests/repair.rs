@@ -259,3 +259,34 @@ fn another_store_of_the_domain_heals() {
     assert_eq!(e.kind(), ErrorKind::Invalid);
     assert!(begin(&store, 99, None, 512).is_ok());
 }
+
+/// Nobody has verified anything yet: a damaged frame whose content is in another pack too is read
+/// from there.
+#[test]
+fn a_second_place_is_read_where_the_first_is_damaged() {
+    let (dump, disks) = sample();
+    let rig = Rig::of(&dump, 5);
+    // Stored a second time, while the first places were taken for damaged.
+    for name in in_folder(&dump, "packs/") {
+        let mut bytes = dump[&name].clone();
+        (100..bytes.len()).step_by(700).for_each(|place| bytes[place] ^= 2);
+        rig.overwrite(&name, bytes);
+    }
+    let store = rig.open().unwrap();
+    store.verify(&Verify::deep(), &()).unwrap();
+    for (number, disk) in disks.iter().enumerate() {
+        let disk = Memory::sparse(disk.clone());
+        ingest(&store, number as u64 + 20, None, &disk, None).unwrap();
+    }
+    in_folder(&rig.dump(), "quarantine/").iter().for_each(|record| rig.delete(record));
+    let beside = rig.beside(9);
+    let fresh = beside.open().unwrap();
+    assert!(fresh.quarantined().unwrap().is_empty());
+    assert_eq!(all_restore(&fresh, &disks), [true; 3]);
+    for (number, disk) in disks.iter().enumerate() {
+        let mut read = vec![0; disk.len()];
+        let reader = fresh.reader(&key(number as u64 + 1)).unwrap();
+        reader.read_at(&mut read, 0).unwrap();
+        assert!(read == *disk);
+    }
+}

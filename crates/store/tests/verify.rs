@@ -401,3 +401,53 @@ fn chosen_points_take_only_their_packs() {
         store.verify(&Verify { points: Some(vec![key(77)]), ..Verify::default() }, &()).is_err()
     );
 }
+
+/// One handle, damage after damage: each is found, and the next backup of a chain heals it.
+#[test]
+fn damage_that_comes_later_heals_too() {
+    let made = sample(&small());
+    let rig = Rig::of(&made.dump, 11);
+    let store = rig.open().unwrap();
+    let disk = Memory::sparse(made.disks[1].clone());
+    let mut parent = 2;
+    for (round, name) in packs(&made.dump).iter().enumerate() {
+        let mut bytes = made.dump[name].clone();
+        (70..bytes.len()).step_by(500).for_each(|place| bytes[place] ^= 1);
+        rig.overwrite(name, bytes);
+        let found = store.verify(&Verify::deep(), &()).unwrap();
+        assert!(found.quarantined > 0, "{name}");
+        let hurt = !store.wounds(&key(parent)).unwrap().is_empty();
+        let point = 100 + round as u64;
+        let (done, _) = ingest(&store, point, Some(parent), &disk, Some(&[])).unwrap();
+        assert_eq!(done.bytes_read > 0, hurt, "{name}");
+        let (calm, _) = ingest(&store, point + 1000, Some(point), &disk, Some(&[])).unwrap();
+        assert_eq!((calm.bytes_read, calm.bytes_new), (0, 0), "{name}: healed once");
+        assert!(restore(&store, point).unwrap() == made.disks[1], "{name}");
+        parent = point;
+    }
+}
+
+/// The source has other bytes now: the new point is whole, the old one stays wounded, and a full
+/// verification goes on saying so.
+#[test]
+fn what_the_source_has_no_more_stays_lost() {
+    let made = sample(&small());
+    let rig = Rig::of(&made.dump, 12);
+    for name in packs(&made.dump) {
+        let mut bytes = made.dump[&name].clone();
+        (70..bytes.len()).step_by(3000).for_each(|place| bytes[place] ^= 1);
+        rig.overwrite(&name, bytes);
+    }
+    let store = rig.open().unwrap();
+    assert!(!store.verify(&Verify::deep(), &()).unwrap().is_clean());
+    let mut other = made.disks[2].clone();
+    Rng::new(99).fill(&mut other);
+    let all = 0..other.len() as u64;
+    ingest(&store, 30, Some(3), &Memory::sparse(other.clone()), Some(&[all])).unwrap();
+    assert!(restore(&store, 30).unwrap() == other);
+    assert!(!store.wounds(&key(3)).unwrap().is_empty());
+    let done = store.verify(&Verify::shallow(), &()).unwrap();
+    let hurt: BTreeSet<PointKey> =
+        done.findings.iter().flat_map(|f| &f.affected).map(|a| a.point).collect();
+    assert!(hurt.contains(&key(3)) && !hurt.contains(&key(30)), "{done:?}");
+}

@@ -10,10 +10,25 @@ use super::run::SUPPOSED;
 use super::{FOLDER, Index, Run, parse};
 use crate::error::{Error, Result};
 use crate::field::part_mut;
-use crate::id::Id;
+use crate::id::{Id, Root};
 use crate::margins;
 use crate::margins::PAGE;
 use crate::pack::{Location, Pack};
+
+/// A pack that the index names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named {
+    pub(crate) pack: Pack,
+    /// Runs say different things about it: its size changed and it was scanned anew since.
+    pub(crate) disputed: bool,
+}
+
+impl Named {
+    /// Whether an object of so many bytes is what the index says.
+    pub(crate) fn fits(&self, size: u64) -> bool {
+        !self.disputed && u64::from(self.pack.size) == size
+    }
+}
 
 impl Index {
     /// The names of the objects of all runs in the store.
@@ -62,12 +77,14 @@ impl Index {
     }
 
     /// The packs that the index names and `wanted` takes, by name.
-    pub(crate) fn packs(&self, wanted: &dyn Fn(&Uuid) -> bool) -> Result<BTreeMap<Uuid, Pack>> {
-        let mut out = BTreeMap::new();
+    pub(crate) fn packs(&self, wanted: &dyn Fn(&Uuid) -> bool) -> Result<BTreeMap<Uuid, Named>> {
+        let mut out: BTreeMap<Uuid, Named> = BTreeMap::new();
         for run in self.segments() {
             run.each_pack(&mut |pack| {
                 if wanted(&pack.name) {
-                    out.insert(pack.name, pack);
+                    let first = Named { pack, disputed: false };
+                    let named = out.entry(pack.name).or_insert(first);
+                    named.disputed |= named.pack != pack;
                 }
             })?;
         }
@@ -101,6 +118,27 @@ impl Index {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.segments.push(Arc::new(run));
         Ok(())
+    }
+
+    /// How often this handle learnt of damage.
+    pub(crate) fn lessons(&self) -> u64 {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).lessons
+    }
+
+    /// Remembers that a point reaches nothing damaged, unless there was news since `lessons`.
+    pub(crate) fn know_whole(&self, root: Root, lessons: u64) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.lessons == lessons {
+            if state.whole.len() >= margins::WHOLE_POINTS {
+                state.whole.clear();
+            }
+            state.whole.insert(root);
+        }
+    }
+
+    /// Whether a point is known to reach nothing damaged: then nobody needs to walk its map.
+    pub(crate) fn is_whole(&self, root: &Root) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).whole.contains(root)
     }
 
     /// Whether this handle knows of entries that are not in the store.

@@ -53,7 +53,7 @@ use crate::damage::{self, Damaged};
 use crate::durable::{Disk, Durable};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::Id;
+use crate::id::{Id, Root};
 use crate::keys::KeyRing;
 use crate::margins;
 use crate::object::Objects;
@@ -62,6 +62,7 @@ use crate::point::PointKey;
 use crate::quarantine::Shunned;
 
 pub(crate) use attempt::Attempt;
+pub(crate) use inspect::Named;
 pub(crate) use page::Pages;
 pub(crate) use rewrite::Snapshot;
 use run::{MERGED, Run};
@@ -91,6 +92,18 @@ struct State {
     bad: BTreeMap<Uuid, Damaged>,
     /// Places that count as absent.
     shunned: Shunned,
+    /// How often damage was learnt of.
+    lessons: u64,
+    /// Points that reach nothing damaged, as far as was known at the last lesson, by their roots.
+    whole: BTreeSet<Root>,
+}
+
+impl State {
+    /// What was whole may be so no more.
+    fn learn(&mut self) {
+        self.lessons += 1;
+        self.whole.clear();
+    }
 }
 
 impl Index {
@@ -147,7 +160,9 @@ impl Index {
 
     /// Lets look-ups pass over these places, instead of those named before.
     pub(crate) fn shun(&self, shunned: Shunned) {
-        self.state.write().unwrap_or_else(PoisonError::into_inner).shunned = shunned;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.shunned = shunned;
+        state.learn();
     }
 
     /// Whether anything is known to be damaged.
@@ -248,6 +263,7 @@ impl Index {
                 tracing::error!(object = damaged.object, why = damaged.why, "damaged run");
                 let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
                 state.bad.insert(run, damaged);
+                state.learn();
                 Ok(false)
             }
             Err(e) => Err(e),

@@ -213,6 +213,7 @@ impl Ingest {
         if source.len() != self.plan.size {
             return Err(Error::new(ErrorKind::Invalid, "the source has another size than planned"));
         }
+        let lessons = self.store.inner().index.lessons();
         let wounds = self.wounds(changed, watch)?;
         let all = changed.map(|changed| [changed, &wounds].concat());
         let changed = all.as_deref();
@@ -230,6 +231,8 @@ impl Ingest {
         let old = Old { map: old, wounds: &wounds };
         let tree = process(&deposit, waiting, jobs, source, watch, old)?;
         let ingested = deposit.tally().ingested(tree.root(&self.store.inner().loader.hasher));
+        // All that was taken over is whole, and all else was found or stored.
+        self.store.inner().index.know_whole(ingested.root, lessons);
         self.done = Some(tree);
         Ok(ingested)
     }
@@ -239,7 +242,11 @@ impl Ingest {
     fn wounds(&self, changed: Option<&[Range<u64>]>, watch: &dyn Watch) -> Result<Vec<Range<u64>>> {
         let inner = self.store.inner();
         match &self.parent {
-            Some(parent) if changed.is_some() && inner.index.is_wounded() => {
+            Some(parent)
+                if changed.is_some()
+                    && inner.index.is_wounded()
+                    && !inner.index.is_whole(&parent.root) =>
+            {
                 let wounds = inner.wounds(&parent.map, watch)?;
                 if !wounds.is_empty() {
                     let (point, count) = (parent.key, wounds.len());

@@ -14,7 +14,7 @@ use crate::codec::Decoder;
 use crate::damage;
 use crate::error::{Error, Result};
 use crate::field::narrow;
-use crate::id::{Id, Kind};
+use crate::id::Id;
 use crate::keys::ObjectKey;
 use crate::margins;
 use crate::vault::Inner;
@@ -22,7 +22,6 @@ use crate::vault::Inner;
 /// A good frame.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
-    pub(crate) kind: Kind,
     pub(crate) id: Id,
     pub(crate) offset: u32,
     pub(crate) len: u32,
@@ -117,7 +116,7 @@ impl<'a> Scan<'a> {
         let (ring, hasher) = (&self.inner.ring, &self.inner.loader.hasher);
         match open_frame(ring, hasher, key, &place, what, frame, &mut self.decoder) {
             Ok(_) => {
-                self.frames.push(Frame { kind: head.kind, id: head.id, offset, len: short });
+                self.frames.push(Frame { id: head.id, offset, len: short });
                 Ok(at + len)
             }
             Err(e) => {
@@ -182,7 +181,7 @@ impl Scanned {
     }
 
     fn all(mut self, end: u32, why: String) -> Self {
-        self.damage = vec![0..end];
+        self.damage = Vec::from([0..end]);
         self.why = Some(why);
         self
     }

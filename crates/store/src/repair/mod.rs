@@ -71,11 +71,13 @@ impl Store {
     /// damage never does.
     pub fn repair(&self, wanted: &Repair, watch: &dyn Watch) -> Result<Repaired> {
         let inner = self.inner();
-        let mut out = Repaired::default();
-        out.slots_restored = match wanted.dry_run {
-            true => !self.slot_copies()?.is_sound(),
-            false => self.repair_slots()?,
+        let slots_restored = match (self.slot_copies(), wanted.dry_run) {
+            // None is whole: that is a finding, and nothing can be made from nothing.
+            (Err(e), _) if damage::is_damage(&e) => false,
+            (copies, true) => !copies?.is_sound(),
+            (copies, false) => copies.and_then(|_| self.repair_slots())?,
         };
+        let mut out = Repaired { slots_restored, ..Repaired::default() };
         inner.index.try_damaged_again()?;
         inner.learn_quarantine()?;
         self.salvage(wanted, watch, &mut out)?;

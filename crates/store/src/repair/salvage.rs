@@ -8,6 +8,7 @@ use super::Repaired;
 use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
+use crate::index::Named;
 use crate::margins;
 use crate::pack::{FOLDERS, Location, Pack, Scan};
 use crate::point::PointKey;
@@ -60,18 +61,19 @@ impl Inner {
 
 fn candidates<'a>(
     sizes: BTreeMap<Uuid, u64>,
-    named: &'a BTreeMap<Uuid, Pack>,
+    named: &'a BTreeMap<Uuid, Named>,
     dying: &'a BTreeSet<Uuid>,
     all: bool,
 ) -> impl Iterator<Item = Candidate> + 'a {
     sizes.into_iter().filter_map(move |(name, size)| {
         let known = named.get(&name).copied();
-        let whole = known.is_some_and(|pack| u64::from(pack.size) == size);
+        let whole = known.is_some_and(|named| named.fits(size));
         if whole && !all || dying.contains(&name) {
             return None;
         }
         let unknown = Pack { name, salt: [0; 32], epoch: 0, size: 0 };
-        Some(Candidate { pack: known.unwrap_or(unknown), known: known.is_some(), size })
+        let pack = known.map_or(unknown, |named| named.pack);
+        Some(Candidate { pack, known: known.is_some(), size })
     })
 }
 

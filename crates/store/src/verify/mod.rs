@@ -125,7 +125,7 @@ impl Verify {
         let [a, b, c, d, ..] = *pack.as_bytes();
         let place = u64::from(u32::from_be_bytes([a, b, c, d]));
         let inside =
-            |slice: Slice| place * u64::from(slice.of) >> 32 == u64::from(slice.number) - 1;
+            |slice: Slice| (place * u64::from(slice.of)) >> 32 == u64::from(slice.number) - 1;
         let drawn = |sample: Sample| {
             let mut hasher = blake3::Hasher::new();
             hasher.update(&sample.seed.to_le_bytes()).update(pack.as_bytes());

@@ -11,6 +11,7 @@ use super::{Check, Depth, FindingKind, Pace, VerifyMark};
 use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
+use crate::index::Named;
 use crate::margins;
 use crate::pack::{FOLDERS, Location, Pack, Scan, Scanned, folder, folder_of};
 use crate::source::Watch;
@@ -19,6 +20,8 @@ use crate::vault::Inner;
 /// A pack to look at: as the index knows it, and the size of its object if there is one.
 struct Item {
     pack: Pack,
+    /// Whether its size is what the index says.
+    fits: bool,
     size: Option<u64>,
     /// Whether its bytes are read.
     read: bool,
@@ -76,7 +79,7 @@ impl Check<'_> {
             let mut total = 0;
             for part in parts() {
                 let packs = self.inner.index.packs(&|pack| inside(&part, pack) && takes(pack))?;
-                total += packs.values().map(|pack| u64::from(pack.size)).sum::<u64>();
+                total += packs.values().map(|named| u64::from(named.pack.size)).sum::<u64>();
             }
             self.watch.expect(total);
         }
@@ -94,15 +97,16 @@ impl Check<'_> {
 
     fn part(
         &mut self,
-        packs: BTreeMap<Uuid, Pack>,
+        packs: BTreeMap<Uuid, Named>,
         sizes: &BTreeMap<Uuid, u64>,
         pace: &Pace<'_>,
     ) -> Result<()> {
         let deep = self.wanted.depth == Depth::Deep;
-        let item = |pack: Pack| {
-            let size = sizes.get(&pack.name).copied();
-            let read = size.is_some_and(|size| deep || size != u64::from(pack.size));
-            Item { pack, size, read }
+        let item = |named: Named| {
+            let size = sizes.get(&named.pack.name).copied();
+            let fits = size.is_some_and(|size| named.fits(size));
+            let read = size.is_some() && (deep || !fits);
+            Item { pack: named.pack, fits, size, read }
         };
         let items: Vec<Item> = packs.into_values().map(item).collect();
         let (inner, watch) = (self.inner, self.watch);
@@ -115,6 +119,7 @@ impl Check<'_> {
             stop: AtomicBool::new(false),
             found: Mutex::default(),
         };
+        let before = self.report.borrow().done.packs;
         loop {
             thread::scope(|scope| {
                 for _ in 0..margins::VERIFY_WORKERS {
@@ -122,8 +127,11 @@ impl Check<'_> {
                 }
             });
             let (low, failed) = self.settle(&work)?;
-            if let Some(last) = low.checked_sub(1).and_then(|last| items.get(last)) {
-                self.report.borrow_mut().done.mark = Some(VerifyMark { pack: last.pack.name });
+            let last = low.checked_sub(1).and_then(|last| items.get(last));
+            if let Some(last) = last {
+                let done = &mut self.report.borrow_mut().done;
+                done.mark = Some(VerifyMark { pack: last.pack.name });
+                done.packs = before + low as u64;
             }
             if let Some(e) = failed {
                 return Err(e);
@@ -147,7 +155,6 @@ impl Check<'_> {
             let done = &mut self.report.borrow_mut().done;
             done.frames += std::mem::take(&mut found.frames);
             done.bytes_read += std::mem::take(&mut found.bytes);
-            done.packs += (low as u64).saturating_sub(done.packs);
         }
         drop(found);
         for (pack, e) in unreadable {
@@ -182,7 +189,8 @@ impl Check<'_> {
         }
         let by_name: HashMap<Uuid, usize> =
             suspects.iter().enumerate().map(|(number, s)| (s.pack.name, number)).collect();
-        // Whether each suspect's damage is explained by what the quarantine knows.
+        // Whether all that the index names in each suspect's damage is in quarantine. What it
+        // does not name is of no use to anybody; only the pack's head is, for repair.
         let mut known = vec![true; suspects.len()];
         let mut explained: Vec<Vec<bool>> =
             suspects.iter().map(|s| vec![false; s.damage.len()]).collect();
@@ -209,8 +217,14 @@ impl Check<'_> {
             Ok(())
         })?;
         for ((suspect, known), explained) in suspects.iter().zip(known).zip(explained) {
-            if known && explained.iter().all(|seen| *seen) {
-                self.report.borrow_mut().known(suspect.pack.name);
+            let name = suspect.pack.name;
+            let salvaged = named.get(&name).is_some_and(|named| named.disputed);
+            let seen = explained.iter().any(|seen| *seen);
+            let sized = suspect.kind != FindingKind::ShortPack || seen || salvaged;
+            let head = suspect.damage.first().is_some_and(|range| range.start == 0);
+            let headless = head && !explained.first().is_some_and(|seen| *seen);
+            if known && sized && !headless {
+                self.report.borrow_mut().known(name);
             }
         }
         Ok(())
@@ -271,7 +285,7 @@ impl Work<'_> {
             Err(e) if damage::is_damage(&e) => {
                 let good = good(scan);
                 let why = damage::chain(&e);
-                self.suspect(pack, FindingKind::ShortPack, &why, vec![0..pack.size], &good);
+                self.suspect(pack, FindingKind::ShortPack, &why, Vec::from([0..pack.size]), &good);
             }
             Err(e) if matches!(e.kind(), ErrorKind::Transient | ErrorKind::Denied) => {
                 let mut found = self.found();
@@ -300,7 +314,7 @@ impl Work<'_> {
             found.well.extend(well);
         }
         let why = scanned.why.unwrap_or_default();
-        let kind = if size != u64::from(pack.size) {
+        let kind = if !item.fits {
             FindingKind::ShortPack
         } else if scanned.damage.iter().any(|range| range.start == 0) {
             FindingKind::DamagedPack
