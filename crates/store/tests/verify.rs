@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use rig::{Rig, begin, ingest, key, patterned, restore, small};
 use tresor_store::{
-    Depth, FindingKind, PointKey, Sample, Slice, Store, StoreConfig, Verify, VerifyMark, Watch,
+    Collect, Depth, FindingKind, PointKey, Sample, Slice, Store, StoreConfig, Verify, VerifyMark,
+    Watch,
 };
 use tresor_testkit::{Memory, Progress, Rng, SimChance, SimClock};
 
@@ -450,4 +451,41 @@ fn what_the_source_has_no_more_stays_lost() {
     let hurt: BTreeSet<PointKey> =
         done.findings.iter().flat_map(|f| &f.affected).map(|a| a.point).collect();
     assert!(hurt.contains(&key(3)) && !hurt.contains(&key(30)), "{done:?}");
+}
+
+/// Of two places of a content collection keeps the one that is whole.
+#[test]
+fn collection_keeps_what_is_not_in_quarantine() {
+    let made = sample(&small());
+    for name in packs(&made.dump) {
+        let rig = Rig::of(&made.dump, 13);
+        let mut bytes = made.dump[&name].clone();
+        (70..bytes.len()).step_by(40).for_each(|place| bytes[place] ^= 1);
+        rig.overwrite(&name, bytes);
+        rig.dump().keys().filter(|n| n.starts_with("writers/")).for_each(|n| rig.delete(n));
+        let store = rig.open().unwrap();
+        assert!(!store.verify(&Verify::deep(), &()).unwrap().is_clean());
+        let lost = store.collect(&Collect::default(), &()).unwrap();
+        assert!(lost.lost_ids > 0, "{name}: nothing is collected while something is lost");
+        assert!(rig.dump().contains_key(&name));
+        for (number, disk) in made.disks.iter().enumerate() {
+            let (point, parent) = (number as u64 + 20, number as u64 + 1);
+            let disk = Memory::sparse(disk.clone());
+            ingest(&store, point, Some(parent), &disk, Some(&[])).unwrap();
+        }
+        for _ in 0..2 {
+            let beside = rig.beside(14);
+            let done = beside.open().unwrap().collect(&Collect::default(), &()).unwrap();
+            assert_eq!(done.lost_ids, 0, "{name}");
+        }
+        assert!(!rig.dump().contains_key(&name), "{name}: nothing of it is needed");
+        let beside = rig.beside(15);
+        let fresh = beside.open().unwrap();
+        for (number, disk) in made.disks.iter().enumerate() {
+            assert!(restore(&fresh, number as u64 + 1).unwrap() == *disk, "{name}");
+        }
+        let done = fresh.verify(&Verify::deep(), &()).unwrap();
+        assert!(done.is_clean() && done.released > 0, "{name}: {done:?}");
+        assert!(fresh.quarantined().unwrap().is_empty(), "{name}");
+    }
 }

@@ -145,6 +145,14 @@ impl Store {
     /// Fails with [`ErrorKind::Corrupt`], deleting nothing, where a damaged point, pin, writer or
     /// index run hides what is needed: verify and repair the store first.
     pub fn collect(&self, how: &Collect, watch: &dyn Watch) -> Result<Collected> {
+        let inner = self.inner();
+        if inner.index.supposes() {
+            let context = "this handle reads a store that was repaired in memory only: \
+                           repair it, or open it anew, before garbage is collected";
+            return Err(Error::new(ErrorKind::Invalid, context));
+        }
+        // A place in quarantine is none: its content must be somewhere else too.
+        inner.learn_quarantine()?;
         run::Run::new(self, how, watch).all()
     }
 }

@@ -94,6 +94,8 @@ impl<'a> Run<'a> {
     /// Marks, and says which packs are dead; nothing where something needed is lost.
     fn plan(&mut self) -> Result<Option<Plan>> {
         let inner = self.store.inner();
+        // Before all else: nothing may come between the roots and the index.
+        inner.learn_quarantine()?;
         let barred = self.store.sentences()?.packs();
         let mut table = Table::list(&inner.objects, barred)?;
         let writers = self.reach.add(self.store, self.watch)?;
@@ -146,6 +148,7 @@ impl<'a> Run<'a> {
         if ready.is_empty() {
             return Ok(true);
         }
+        self.store.inner().learn_quarantine()?;
         // Condemned records, then packs, then roots: see the rules of this module.
         let found = self.store.sentences()?;
         let barred = readable(&found)?;

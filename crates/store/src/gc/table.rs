@@ -199,7 +199,7 @@ pub(super) fn join(
         };
         places.clear();
         while let Some((_, at)) = entry.filter(|(found, _)| *found == id) {
-            if places.last() != Some(&at) {
+            if places.last() != Some(&at) && !index.is_shunned(&at) {
                 places.push(at);
             }
             entry = entries.next()?;

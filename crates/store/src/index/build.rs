@@ -29,7 +29,9 @@ pub(super) struct Builder<'a> {
     filter: Vec<Vec<u8>>,
     fences: Vec<u64>,
     packs: Vec<Pack>,
-    numbers: HashMap<Uuid, u32>,
+    /// By name and size: a pack whose size changed was scanned anew, and merging must not hide
+    /// that.
+    numbers: HashMap<(Uuid, u32), u32>,
     last: Option<(Id, Uuid, u32)>,
 }
 
@@ -97,12 +99,12 @@ impl<'a> Builder<'a> {
     }
 
     fn number(&mut self, pack: &Pack) -> Result<u32> {
-        if let Some(number) = self.numbers.get(&pack.name) {
+        if let Some(number) = self.numbers.get(&(pack.name, pack.size)) {
             return Ok(*number);
         }
         let number = narrow(self.packs.len())?;
         self.packs.push(*pack);
-        self.numbers.insert(pack.name, number);
+        self.numbers.insert((pack.name, pack.size), number);
         Ok(number)
     }
 

@@ -91,7 +91,7 @@ struct State {
     /// Runs of the store that are damaged: as good as absent, and not fetched again.
     bad: BTreeMap<Uuid, Damaged>,
     /// Places that count as absent.
-    shunned: Shunned,
+    shunned: Arc<Shunned>,
     /// How often damage was learnt of.
     lessons: u64,
     /// Points that reach nothing damaged, as far as was known at the last lesson, by their roots.
@@ -161,7 +161,7 @@ impl Index {
     /// Lets look-ups pass over these places, instead of those named before.
     pub(crate) fn shun(&self, shunned: Shunned) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.shunned = shunned;
+        state.shunned = Arc::new(shunned);
         state.learn();
     }
 

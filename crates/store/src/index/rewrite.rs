@@ -14,14 +14,21 @@ use crate::id::Id;
 use crate::margins;
 use crate::pack::Location;
 use crate::point::PointKey;
+use crate::quarantine::Shunned;
 
-/// The segments that a handle has at one instant. They stay readable while it goes on.
-pub(crate) struct Snapshot(Vec<Arc<Run>>);
+/// The segments that a handle has at one instant, and the places that it passes over. They stay
+/// readable while it goes on.
+pub(crate) struct Snapshot(Vec<Arc<Run>>, Arc<Shunned>);
 
 impl Snapshot {
     /// All entries by id, with all places of each; an entry may come several times.
     pub(crate) fn entries(&self) -> Result<Merged<'_>> {
         Merged::new(&self.0)
+    }
+
+    /// Whether a place is in quarantine: nothing may come to rely on it.
+    pub(crate) fn is_shunned(&self, at: &Location) -> bool {
+        self.1.contains(at)
     }
 
     /// How many entries there are, those that come several times included.
@@ -34,7 +41,7 @@ impl Index {
     /// What this handle knows now.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        Snapshot(state.segments.clone())
+        Snapshot(state.segments.clone(), Arc::clone(&state.shunned))
     }
 
     /// A name for a file in the folder of this handle that goes with it.
@@ -67,7 +74,8 @@ impl Index {
         self.refresh()?;
         let (snapshot, known) = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            (Snapshot(state.segments.clone()), state.known.clone())
+            let shunned = Arc::clone(&state.shunned);
+            (Snapshot(state.segments.clone(), shunned), state.known.clone())
         };
         let owner = PointKey::from(Uuid::nil());
         let (mut batch, mut last, mut written) = (Vec::new(), None, 0);

@@ -233,6 +233,25 @@ fn a_damaged_run_is_left_out_and_leaves_no_file() {
 
 const HEAD_AND_A_BIT: usize = 100;
 
+#[test]
+fn a_pack_of_two_sizes_is_disputed_also_after_merging() {
+    let rig = Rig::new();
+    let index = rig.open();
+    let mut shrunk = location(1);
+    shrunk.pack.size -= 777;
+    shrunk.offset += 5;
+    index.publish(&point(1), &[(id(1, 0), location(1))]).unwrap();
+    index.publish(&point(2), &[(id(1, 0), shrunk)]).unwrap();
+    for run in 3..30u32 {
+        index.publish(&point(run as u8), &[(id(run, 0), location(300 * run))]).unwrap();
+    }
+    let named = index.packs(&|_| true).unwrap();
+    assert!(named[&shrunk.pack.name].disputed);
+    assert_eq!(named.values().filter(|named| named.disputed).count(), 1);
+    let places = index.locations(&id(1, 0)).unwrap();
+    assert!(places.contains(&location(1)) && places.contains(&shrunk));
+}
+
 /// However little is left of a run: it is damage, and the store opens without it.
 #[test]
 fn a_run_that_was_cut_short_is_left_out() {

@@ -181,7 +181,7 @@ impl Scanned {
     }
 
     fn all(mut self, end: u32, why: String) -> Self {
-        self.damage = Vec::from([0..end]);
+        self.damage = std::iter::once(0..end).collect();
         self.why = Some(why);
         self
     }

@@ -285,7 +285,8 @@ impl Work<'_> {
             Err(e) if damage::is_damage(&e) => {
                 let good = good(scan);
                 let why = damage::chain(&e);
-                self.suspect(pack, FindingKind::ShortPack, &why, Vec::from([0..pack.size]), &good);
+                let all = std::iter::once(0..pack.size).collect();
+                self.suspect(pack, FindingKind::ShortPack, &why, all, &good);
             }
             Err(e) if matches!(e.kind(), ErrorKind::Transient | ErrorKind::Denied) => {
                 let mut found = self.found();
