@@ -62,9 +62,18 @@ impl<'a> Run<'a> {
             return Ok(self.out);
         }
         self.store.condemn(&plan.dead)?;
-        if self.decide()? {
-            self.tidy()?;
+        if !self.decide()? {
+            return Ok(self.out);
         }
+        // Only now: what was dead has made room.
+        let packs = self.worthwhile(&plan);
+        if !packs.is_empty() {
+            self.rewrite(&plan, packs)?;
+            if !self.decide()? {
+                return Ok(self.out);
+            }
+        }
+        self.tidy()?;
         self.out.entries_after = self.store.inner().index.snapshot().len();
         Ok(self.out)
     }
@@ -159,9 +168,14 @@ impl<'a> Run<'a> {
     fn foretell(&mut self, plan: &Plan) -> Result<()> {
         let doomed = plan.table.rows().iter().filter(|row| row.condemned && row.live == 0);
         let (packs, bytes) = doomed.fold((0, 0), |(n, b), row| (n + 1, b + row.size));
+        let chosen = self.worthwhile(plan);
+        let rows = || chosen.iter().filter_map(|pack| plan.table.get(pack));
         let out = &mut self.out;
-        out.deleted_packs = out.dead_packs + packs;
-        out.freed_bytes = out.dead_bytes + bytes;
+        out.rewritten_packs = chosen.len() as u64;
+        out.rewritten_bytes = rows().map(|row| row.size).sum();
+        out.copied_bytes = rows().map(|row| row.live).sum();
+        out.deleted_packs = out.dead_packs + out.rewritten_packs + packs;
+        out.freed_bytes = out.dead_bytes + out.rewritten_bytes + bytes;
         let writers = self.store.writers()?;
         let open = self.open_points(&writers)?;
         self.wait(writers.iter().filter(|writer| open.contains(&writer.point)));
