@@ -502,9 +502,10 @@ fn small_packs_are_gathered() {
     for point in 2..20 {
         let place = rng.below(90) as usize * 4096;
         rng.fill(&mut bytes[place..place + 4096]);
-        let (start, end) = (place as u64, place as u64 + 4096);
+        let changed = place as u64..place as u64 + 4096;
         let disk = Memory::sparse(bytes.clone());
-        ingest(&store, point, Some(point - 1), &disk, Some(&[start..end])).unwrap();
+        ingest(&store, point, Some(point - 1), &disk, Some(std::slice::from_ref(&changed)))
+            .unwrap();
     }
     let before = folder(&rig, "packs").len();
     let how = Collect { max_unused_percent: 100.0, ..tight() };
