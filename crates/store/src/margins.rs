@@ -215,3 +215,6 @@ pub(crate) const NAMED: usize = 16;
 
 /// Times that the runs of the index are listed anew because some were replaced meanwhile.
 pub(crate) const LISTINGS: usize = 8;
+
+/// Frames that one collection copies (about 100 bytes of memory each).
+pub(crate) const REWRITE_FRAMES: usize = 1 << 18;

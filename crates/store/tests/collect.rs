@@ -23,6 +23,11 @@ fn plain() -> Collect {
     Collect { max_unused_percent: 100.0, small_pack_bytes: 0, ..Collect::default() }
 }
 
+/// Rewrites whatever has a byte that nothing needs, and small packs.
+fn tight() -> Collect {
+    Collect { max_unused_percent: 0.0, small_pack_bytes: 24 << 10, ..Collect::default() }
+}
+
 /// Writers that have not committed are given up at once.
 fn ruthless() -> Collect {
     Collect { void_after: Duration::ZERO, ..plain() }
@@ -81,6 +86,21 @@ fn store_with_garbage(rig: &Rig) -> Store {
     store.remove_point(&key(1)).unwrap();
     store.remove_point(&key(3)).unwrap();
     store
+}
+
+/// The objects of such a store, made once.
+fn garbage() -> BTreeMap<String, Vec<u8>> {
+    let rig = Rig::new();
+    drop(store_with_garbage(&rig));
+    rig.dump()
+}
+
+fn copy_of(objects: &BTreeMap<String, Vec<u8>>) -> Rig {
+    let rig = Rig::new();
+    for (name, bytes) in objects {
+        rig.overwrite(name, bytes.clone());
+    }
+    rig
 }
 
 fn whole(store: &Store, point: u64) -> bool {
@@ -175,31 +195,32 @@ fn walk(path: &std::path::Path) -> Vec<String> {
     out
 }
 
-/// Calls `hook` before the operation of this number, counted over all kinds, on `objects`.
+/// Objects that count their operations while they are armed, and call `hook` before the one of
+/// this number.
 fn at(
     objects: &Arc<dyn ObjectStore>,
     number: u64,
-    hook: impl Fn() -> Fault + Send + Sync + 'static,
-) -> (Arc<dyn ObjectStore>, Arc<AtomicU64>) {
-    let count = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&count);
+    hook: impl Fn() + Send + Sync + 'static,
+) -> (Arc<dyn ObjectStore>, Arc<AtomicU64>, Arc<AtomicBool>) {
+    let (count, armed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let (counted, arm) = (Arc::clone(&count), Arc::clone(&armed));
     let faulty = Faulty::new(Arc::clone(objects), move |_, path, _| {
-        if path.as_ref().starts_with("probe") {
-            return Fault::None;
+        let counts = arm.load(SeqCst) && !path.as_ref().starts_with("probe");
+        if counts && counted.fetch_add(1, SeqCst) == number {
+            hook();
         }
-        let before = counted.fetch_add(1, SeqCst);
-        if before == number { hook() } else { Fault::None }
+        Fault::None
     });
-    (Arc::new(faulty), count)
+    (Arc::new(faulty), count, armed)
 }
 
 /// Killed at any operation: nothing that is needed is gone, and the next run ends the work.
 #[test]
 fn a_collection_killed_anywhere_is_ended_by_the_next() {
     let mut kills = 0;
+    let objects = garbage();
     for fatal in 0.. {
-        let rig = Rig::new();
-        drop(store_with_garbage(&rig));
+        let rig = copy_of(&objects);
         let dead = Arc::new(AtomicBool::new(false));
         let (flag, count) = (Arc::clone(&dead), AtomicU64::new(0));
         // Only what changes something: a kill between two reads is the same as before them.
@@ -214,7 +235,7 @@ fn a_collection_killed_anywhere_is_ended_by_the_next() {
             if flag.load(SeqCst) { Fault::Refuse } else { Fault::None }
         });
         let mortal = Rig::on(Arc::new(faulty), 2);
-        let done = mortal.open().unwrap().collect(&plain(), &());
+        let done = mortal.open().unwrap().collect(&tight(), &());
         let store = other(&rig, 3);
         assert!(whole(&store, 2) && whole(&store, 4), "killed at {fatal}");
         // A backup beside the ruins, of bytes that are partly condemned.
@@ -237,12 +258,12 @@ fn a_collection_killed_anywhere_is_ended_by_the_next() {
 #[test]
 fn a_collection_and_others_beside_it_at_every_moment() {
     let mut moments = 0;
+    let garbage = garbage();
     for moment in 0.. {
-        let rig = Rig::new();
-        drop(store_with_garbage(&rig));
+        let rig = copy_of(&garbage);
         let beside = Arc::new(Mutex::new(Some(other(&rig, 3))));
         let taken = Arc::clone(&beside);
-        let (objects, count) = at(&rig.objects, moment, move || {
+        let (objects, count, armed) = at(&rig.objects, moment, move || {
             let store = taken.lock().unwrap().take().unwrap();
             // A thread of its own: calls of the store block.
             let work = move || match moment % 3 {
@@ -256,11 +277,12 @@ fn a_collection_and_others_beside_it_at_every_moment() {
                 }
             };
             std::thread::spawn(work).join().unwrap();
-            Fault::None
         });
         let slow = Rig::on(objects, 2);
         let store = slow.open().unwrap();
-        let done = store.collect(&plain(), &()).unwrap();
+        armed.store(true, SeqCst);
+        let done = store.collect(&tight(), &()).unwrap();
+        armed.store(false, SeqCst);
         assert_eq!(done.lost_ids, 0, "moment {moment}: {done:?}");
         for store in [&other(&rig, 5).store, &store] {
             for record in store.points().unwrap() {
@@ -441,7 +463,61 @@ fn pins_keep_removed_points_and_late_ones_are_refused() {
     assert!(folder(&rig, "packs").is_empty());
 }
 
-/// A reader that knows only of packs that are gone looks again.
+/// Half-empty packs are rewritten; readers that knew the old places find the new ones.
+#[test]
+fn packs_that_are_half_empty_are_rewritten_under_readers() {
+    let rig = Rig::new();
+    let store = store_with_garbage(&rig);
+    let reader = other(&rig, 2);
+    let open = reader.reader(&key(2)).unwrap();
+    let planned = collect(&store, &Collect { dry_run: true, ..tight() });
+    let watch = Progress::default();
+    let done = store.collect(&tight(), &watch).unwrap();
+    assert!(done.rewritten_packs > 0 && done.copied_bytes < done.rewritten_bytes, "{done:?}");
+    assert_eq!(
+        (planned.rewritten_packs, planned.copied_bytes, planned.freed_bytes),
+        (done.rewritten_packs, done.copied_bytes, done.freed_bytes)
+    );
+    let after = collect(&store, &Collect { dry_run: true, ..tight() });
+    assert_eq!(after.rewritten_packs, 0, "rewriting comes to an end: {after:?}");
+    let overhead = 68 * after.packs;
+    assert_eq!(after.bytes, after.live_bytes + overhead, "every byte is needed");
+    assert!(watch.stored() > 0);
+    assert!(whole(&store, 2) && whole(&store, 4));
+    let mut bytes = vec![0; SIZE];
+    open.read_at(&mut bytes, 0).unwrap();
+    assert!(bytes[SIZE / 4..] == disk(2).bytes()[SIZE / 4..]);
+    assert!(whole(&reader, 4) && whole(&other(&rig, 3), 2));
+    every_pack_is_needed(&rig, &[2, 4]);
+}
+
+/// Many small backups leave many small packs, which become few.
+#[test]
+fn small_packs_are_gathered() {
+    let rig = Rig::new();
+    let store = rig.init(small());
+    let mut bytes = disk(1).bytes().to_vec();
+    make(&store, 1, 1);
+    let mut rng = Rng::new(7);
+    for point in 2..20 {
+        let place = rng.below(90) as usize * 4096;
+        rng.fill(&mut bytes[place..place + 4096]);
+        let changed = place as u64..place as u64 + 4096;
+        let disk = Memory::sparse(bytes.clone());
+        ingest(&store, point, Some(point - 1), &disk, Some(std::slice::from_ref(&changed)))
+            .unwrap();
+    }
+    let before = folder(&rig, "packs").len();
+    let how = Collect { max_unused_percent: 100.0, ..tight() };
+    let done = collect(&store, &how);
+    let after = folder(&rig, "packs").len();
+    assert!(done.rewritten_packs > 20 && after * 2 < before, "{before} -> {after}: {done:?}");
+    assert!(restore(&other(&rig, 2), 19).unwrap() == bytes);
+    assert!(restore(&store, 1).unwrap() == disk(1).bytes());
+    let again = collect(&store, &how);
+    assert!(again.rewritten_packs == 0 || folder(&rig, "packs").len() < after, "{again:?}");
+}
+
 #[test]
 fn nothing_is_deleted_while_something_is_lost() {
     let rig = Rig::new();

@@ -24,7 +24,7 @@ use crate::vault::Store;
 pub(super) struct Reach {
     sorter: Sorter,
     /// Whole maps that were walked, by their tops.
-    maps: HashSet<(Id, u8)>,
+    pub(super) maps: HashSet<(Id, u8)>,
     /// Nodes that were walked, as far as they are remembered.
     nodes: HashSet<Id>,
     /// Points with a map that cannot be walked, and the reason of the first.

@@ -21,6 +21,7 @@
 //! Anybody may be killed or paused anywhere, for ever. The next run goes on from the records.
 //! `docs/adr/0003-collection.md` has the sequences that were argued.
 
+mod compact;
 mod mark;
 mod record;
 mod run;

@@ -1,6 +1,6 @@
 //! One collection.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use uuid::Uuid;
 
@@ -8,11 +8,16 @@ use super::mark::Reach;
 use super::record::Sentences;
 use super::table::{Lost, Row, Table, join};
 use super::{Collect, Collected};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::Id;
+use crate::margins;
 use crate::pin::WriterRecord;
 use crate::point::PointKey;
 use crate::source::Watch;
 use crate::vault::Store;
+
+/// The packs of sentences.
+pub(super) type Decisions = BTreeMap<Uuid, BTreeSet<Uuid>>;
 
 /// A collection under way.
 pub(super) struct Run<'a> {
@@ -21,14 +26,14 @@ pub(super) struct Run<'a> {
     pub(super) watch: &'a dyn Watch,
     pub(super) reach: Reach,
     pub(super) out: Collected,
+    /// The maps of the last mark that missed something.
+    doubted: Option<HashSet<(Id, u8)>>,
 }
 
 /// What a mark found.
 pub(super) struct Plan {
     /// Every pack that is there, with what is needed of it.
     pub(super) table: Table,
-    /// Packs that work in flight may find again.
-    pub(super) kept: BTreeSet<Uuid>,
     /// Packs in which nothing is needed.
     pub(super) dead: Vec<Uuid>,
 }
@@ -36,7 +41,7 @@ pub(super) struct Plan {
 impl<'a> Run<'a> {
     pub(super) fn new(store: &'a Store, how: &'a Collect, watch: &'a dyn Watch) -> Self {
         let reach = Reach::new(store, how.sort_ids);
-        Self { store, how, watch, reach, out: Collected::default() }
+        Self { store, how, watch, reach, out: Collected::default(), doubted: None }
     }
 
     /// The whole of it. Each step leaves the store in order, whoever goes on from there.
@@ -57,9 +62,18 @@ impl<'a> Run<'a> {
             return Ok(self.out);
         }
         self.store.condemn(&plan.dead)?;
-        if self.decide()? {
-            self.tidy()?;
+        if !self.decide()? {
+            return Ok(self.out);
         }
+        // Only now: what was dead has made room.
+        let packs = self.worthwhile(&plan);
+        if !packs.is_empty() {
+            self.rewrite(&plan, packs)?;
+            if !self.decide()? {
+                return Ok(self.out);
+            }
+        }
+        self.tidy()?;
         self.out.entries_after = self.store.inner().index.snapshot().len();
         Ok(self.out)
     }
@@ -93,6 +107,19 @@ impl<'a> Run<'a> {
 
     /// Marks, and says which packs are dead; nothing where something needed is lost.
     fn plan(&mut self) -> Result<Option<Plan>> {
+        for _ in 0..margins::LISTINGS {
+            let (plan, lost) = self.mark()?;
+            if self.whole(&lost) {
+                return Ok(Some(plan));
+            }
+            if self.is_lost_for_good() {
+                return Ok(None);
+            }
+        }
+        Err(too_fast())
+    }
+
+    fn mark(&mut self) -> Result<(Plan, Lost)> {
         let inner = self.store.inner();
         // Before all else: nothing may come between the roots and the index.
         inner.learn_quarantine()?;
@@ -111,9 +138,20 @@ impl<'a> Run<'a> {
             row.live == 0 && !row.condemned && !in_flight
         };
         let dead = table.rows().iter().filter(dead).map(|row| row.name).collect();
-        let plan = Plan { table, kept, dead };
+        let plan = Plan { table, dead };
         self.describe(&plan, index.len());
-        Ok(self.whole(&lost).then_some(plan))
+        Ok((plan, lost))
+    }
+
+    /// A point that is removed and collected while its map is walked leaves nothing to find: that
+    /// is no loss. Forgets what was reached, so that the next mark begins anew; true if the one
+    /// before had the same maps and missed something too.
+    fn is_lost_for_good(&mut self) -> bool {
+        let fresh = Reach::new(self.store, self.how.sort_ids);
+        let maps = std::mem::replace(&mut self.reach, fresh).maps;
+        let same = self.doubted.as_ref() == Some(&maps);
+        self.doubted = Some(maps);
+        same
     }
 
     fn describe(&mut self, plan: &Plan, entries: u64) {
@@ -132,9 +170,14 @@ impl<'a> Run<'a> {
     fn foretell(&mut self, plan: &Plan) -> Result<()> {
         let doomed = plan.table.rows().iter().filter(|row| row.condemned && row.live == 0);
         let (packs, bytes) = doomed.fold((0, 0), |(n, b), row| (n + 1, b + row.size));
+        let chosen = self.worthwhile(plan);
+        let rows = || chosen.iter().filter_map(|pack| plan.table.get(pack));
         let out = &mut self.out;
-        out.deleted_packs = out.dead_packs + packs;
-        out.freed_bytes = out.dead_bytes + bytes;
+        out.rewritten_packs = chosen.len() as u64;
+        out.rewritten_bytes = rows().map(|row| row.size).sum();
+        out.copied_bytes = rows().map(|row| row.live).sum();
+        out.deleted_packs = out.dead_packs + out.rewritten_packs + packs;
+        out.freed_bytes = out.dead_bytes + out.rewritten_bytes + bytes;
         let writers = self.store.writers()?;
         let open = self.open_points(&writers)?;
         self.wait(writers.iter().filter(|writer| open.contains(&writer.point)));
@@ -144,10 +187,25 @@ impl<'a> Run<'a> {
     /// Decides about all sentences that nobody has decided, as far as their writers have ended,
     /// and deletes what is dead. False: something is lost, nothing was decided.
     pub(super) fn decide(&mut self) -> Result<bool> {
-        let mut ready = self.settle()?;
+        let ready = self.settle()?;
         if ready.is_empty() {
             return Ok(true);
         }
+        for _ in 0..margins::LISTINGS {
+            let (table, needed, lost) = self.mark_again(&ready)?;
+            if self.whole(&lost) {
+                self.pass(ready, &needed, &table)?;
+                return Ok(true);
+            }
+            if self.is_lost_for_good() {
+                return Ok(false);
+            }
+        }
+        Err(too_fast())
+    }
+
+    /// Marks again: the packs of `ready` sentences that are needed, and what is lost.
+    fn mark_again(&mut self, ready: &Decisions) -> Result<(Table, BTreeSet<Uuid>, Lost)> {
         self.store.inner().learn_quarantine()?;
         // Condemned records, then packs, then roots: see the rules of this module.
         let found = self.store.sentences()?;
@@ -171,10 +229,11 @@ impl<'a> Run<'a> {
             needed.extend(places.iter().map(|at| at.pack.name).filter(|p| ours.contains(p)));
             Ok(())
         })?;
-        drop(index);
-        if !self.whole(&lost) {
-            return Ok(false);
-        }
+        Ok((table, needed, lost))
+    }
+
+    /// Decides: all packs of `ready` sentences are dead but the `needed` ones.
+    fn pass(&mut self, mut ready: Decisions, needed: &BTreeSet<Uuid>, table: &Table) -> Result<()> {
         for dead in ready.values_mut() {
             let before = dead.len();
             dead.retain(|pack| !needed.contains(pack));
@@ -184,13 +243,12 @@ impl<'a> Run<'a> {
         for (id, dead) in ready {
             over.extend(self.store.confirm(id, dead)?.map(|dead| (id, dead)));
         }
-        self.sweep(&table, over)?;
-        Ok(true)
+        self.sweep(table, over)
     }
 
     /// Deletes the packs of decided sentences, then what the index says of them, then the
     /// sentences.
-    fn sweep(&mut self, table: &Table, over: BTreeMap<Uuid, BTreeSet<Uuid>>) -> Result<()> {
+    fn sweep(&mut self, table: &Table, over: Decisions) -> Result<()> {
         let inner = self.store.inner();
         let dead: BTreeSet<Uuid> = over.values().flatten().copied().collect();
         let rows = || dead.iter().filter_map(|pack| table.get(pack));
@@ -236,6 +294,10 @@ impl<'a> Run<'a> {
         }
         Ok(open)
     }
+}
+
+fn too_fast() -> Error {
+    Error::new(ErrorKind::Transient, "points go while they are marked: collect again later")
 }
 
 /// All condemned packs; fails where a sentence cannot be read and could name any.

@@ -9,6 +9,7 @@
 //!
 //! Packs are looked up a folder at a time: at most 256 listings an attempt, and 16 bytes a pack.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -50,12 +51,15 @@ impl Present {
         if let Some(there) = seen.others.get(&name) {
             return Ok(*there);
         }
-        if !seen.folders.contains_key(&folder) {
-            let listed = self.objects.list(&format!("packs/{folder:02x}"))?;
-            let names = listed.iter().filter_map(|name| Uuid::try_parse(name).ok()).collect();
-            seen.folders.insert(folder, names);
-        }
-        if seen.folders.get(&folder).is_some_and(|names| names.contains(&name)) {
+        let listed = match seen.folders.entry(folder) {
+            Entry::Occupied(names) => names.into_mut(),
+            Entry::Vacant(place) => {
+                let listed = self.objects.list(&format!("packs/{folder:02x}"))?;
+                let names = listed.iter().filter_map(|name| Uuid::try_parse(name).ok());
+                place.insert(names.collect())
+            }
+        };
+        if listed.contains(&name) {
             return Ok(true);
         }
         // Stored by somebody since the folder was listed, or collected.
