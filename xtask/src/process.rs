@@ -121,7 +121,6 @@ fn remove(folder: &Path) {
         if removed.is_ok_and(|()| !folder.exists()) {
             return;
         }
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -40,7 +40,7 @@ const BUILD_LIMIT: Duration = Duration::from_secs(45 * 60);
 const MAKE_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// MiB at scale 1 that stores and restored images need at most, beside the images.
-const ROOM: u64 = 24 << 10;
+const ROOM: u64 = 22 << 10;
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Args)]

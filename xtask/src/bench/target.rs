@@ -112,8 +112,8 @@ fn sum(figures: &Figures, tool: &str) -> Option<f64> {
     steps.iter().map(|step| figures.row(*step, tool)?.stored).sum()
 }
 
-/// Sets a figure of ours against a peer's. Without the peer's it is open; without ours it is
-/// missed when a step of ours failed, open when the step was not asked for.
+/// Sets a figure of ours against a peer's. Without the peer's it is open. Without ours it is
+/// missed when a step of ours failed: then the step was asked for, for the peer has it.
 fn judge(
     figures: &Figures,
     name: &str,
@@ -123,7 +123,7 @@ fn judge(
 ) -> Target {
     let (name, against) = (name.to_owned(), peer.map_or(ABSENT, |(_, peer)| peer).to_owned());
     let failed = figures.failures.iter().any(|failure| [TRESOR, VAULT].contains(&failure.tool));
-    if own.is_none() && failed {
+    if own.is_none() && peer.is_some() && failed {
         let against = "a step of Tresor failed".to_owned();
         return Target { name, ratio: None, limit, met: Some(false), against };
     }
@@ -204,9 +204,13 @@ mod tests {
         let name = "deep verify: wall, fastest peer";
         let open = find(&all(&figures, &DEDUP), name);
         assert_eq!((open.met, open.against.as_str()), (None, ABSENT));
+        figures.add(Step::Verify, RESTIC, sample(2.0, 1.0, 0));
+        assert_eq!(find(&all(&figures, &DEDUP), name).met, None);
         let step = Step::Verify.name().to_owned();
         figures.failures.push(Failure { tool: TRESOR, step, error: "x".to_owned() });
         assert_eq!(find(&all(&figures, &DEDUP), name).met, Some(false));
+        let open = find(&all(&figures, &DEDUP), "random R: wall, fastest peer");
+        assert_eq!(open.met, None);
     }
 
     #[test]
