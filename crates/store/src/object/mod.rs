@@ -18,9 +18,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{
+    GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+};
 use tokio::runtime::Handle;
 
 use crate::env::Env;
@@ -170,19 +172,15 @@ impl Objects {
 
     /// The last parts of the names of all objects in a folder, sorted.
     pub(crate) fn list(&self, folder: &str) -> Result<Vec<String>> {
-        let prefix = Path::from(folder);
-        let mut names: Vec<String> = self.retry(|| {
-            let listed = self.store.list(Some(&prefix));
-            let names = listed
-                .map_ok(|meta| meta.location.filename().unwrap_or_default().to_owned())
-                .boxed()
-                .try_collect();
-            self.rt
-                .block_on(names)
-                .map_err(|e| Error::object(format!("folder {folder} cannot be listed"), e))
-        })?;
-        names.sort_unstable();
-        Ok(names)
+        Ok(self.sizes(folder)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The last parts of the names of all objects in a folder, sorted, and their sizes.
+    pub(crate) fn sizes(&self, folder: &str) -> Result<Vec<(String, u64)>> {
+        let name = |meta: &ObjectMeta| meta.location.filename().unwrap_or_default().to_owned();
+        let mut found = self.list_with(folder, |meta| Some((name(meta), meta.size)))?;
+        found.sort_unstable();
+        Ok(found)
     }
 
     /// The number and the bytes of all objects, by the first part of their names.
@@ -198,6 +196,25 @@ impl Objects {
                 Ok(counts)
             });
             self.rt.block_on(counted).map_err(|e| Error::object("the store cannot be listed", e))
+        })
+    }
+
+    /// What `pick` makes of all objects in a folder and below it, in no order.
+    pub(crate) fn list_with<T>(
+        &self,
+        folder: &str,
+        pick: impl Fn(&ObjectMeta) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let prefix = Path::from(folder);
+        self.retry(|| {
+            let listed = self.store.list(Some(&prefix));
+            let found = listed.try_fold(Vec::new(), |mut found, meta| {
+                found.extend(pick(&meta));
+                async move { Ok(found) }
+            });
+            self.rt
+                .block_on(found)
+                .map_err(|e| Error::object(format!("folder {folder} cannot be listed"), e))
         })
     }
 
