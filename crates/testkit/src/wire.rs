@@ -18,6 +18,8 @@ pub enum WireFault {
     Reset,
     /// The server does it, and the answer is thrown away.
     DropReply,
+    /// The server does it, and the answer is held back until the client gives up.
+    HoldReply,
     /// The server does it, and the connection is closed in the middle of the answer.
     CutReply,
     /// The server gets half of the body and then the connection is closed.
@@ -130,9 +132,12 @@ fn serve(
     upstream.write_all(&early)?;
     io::copy(&mut (&client).take(rest), &mut upstream)?;
     match fault {
-        WireFault::DropReply | WireFault::CutReply => {
+        WireFault::DropReply | WireFault::HoldReply | WireFault::CutReply => {
             let mut reply = Vec::new();
             upstream.read_to_end(&mut reply)?;
+            if fault == WireFault::HoldReply {
+                io::copy(&mut client, &mut io::sink())?;
+            }
             let kept = if fault == WireFault::CutReply { cut(&reply) } else { 0 };
             client.write_all(reply.get(..kept).unwrap_or_default())?;
         }

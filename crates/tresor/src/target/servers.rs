@@ -123,14 +123,22 @@ fn lost_replies_lose_nothing(server: &Server) {
     journey::a_store_lives_there(&place);
 }
 
-/// A burst of refusals, as of a server that throttles, and then one that never answers.
+/// Bursts of refusals, as of a server that throttles; then requests that get no answer in time:
+/// some were never heard, some were done.
 fn throttling_and_silence_are_outlasted(server: &Server) {
-    let (place, _) = server.beyond(&[(server.timeout, "2s")], |request| match request.number {
-        10..18 => WireFault::Answer(503),
-        30..33 => WireFault::Answer(429),
-        40 | 60 => WireFault::Silence,
-        _ => WireFault::None,
-    });
+    let puts = Mutex::new(0);
+    let plan = move |request: &WireRequest| {
+        let mut puts = puts.lock().unwrap();
+        *puts += u32::from(request.method == "PUT");
+        match request.number {
+            10..18 => WireFault::Answer(503),
+            30..33 => WireFault::Answer(429),
+            _ if request.method == "PUT" && [12, 20, 21].contains(&*puts) => WireFault::HoldReply,
+            40 | 60 => WireFault::Silence,
+            _ => WireFault::None,
+        }
+    };
+    let (place, _) = server.beyond(&[(server.timeout, "1s")], plan);
     journey::a_store_lives_there(&place);
 }
 
