@@ -117,7 +117,13 @@ impl Loader {
         open_frame_into(&self.ring, &self.hasher, &key, at, (Kind::Chunk, id), frame, tools)
     }
 
-    fn read<T>(&self, kind: Kind, id: &Id, then: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
+    /// Reads `id` from the first of its places that is whole.
+    pub(crate) fn read<T>(
+        &self,
+        kind: Kind,
+        id: &Id,
+        then: impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
         let mut missing = None;
         for _ in 0..margins::PLACES {
             let at = match (self.locate(id), missing.take()) {
@@ -126,17 +132,49 @@ impl Loader {
                 }
                 (at, _) => at?,
             };
-            match self.frame(&at) {
+            match self.read_at(&at, kind, id, &then) {
                 // Collected, and moved to another pack if it is needed: look again elsewhere.
                 Err(e) if e.kind() == ErrorKind::NotFound => {
                     self.index.gone(at.pack.name);
                     self.index.refresh()?;
                     missing = Some(e);
                 }
-                frame => return self.open(&at, (kind, *id), &mut frame?, then),
+                Err(e) if e.kind() == ErrorKind::Corrupt => {
+                    return self.read_elsewhere(&at, kind, id, &then, e);
+                }
+                done => return done,
             }
         }
         Err(lost(id))
+    }
+
+    /// Tries all places but the one that was found damaged.
+    fn read_elsewhere<T>(
+        &self,
+        damaged: &Location,
+        kind: Kind,
+        id: &Id,
+        then: &impl Fn(&[u8]) -> Result<T>,
+        error: Error,
+    ) -> Result<T> {
+        for other in self.index.locations(id)?.iter().filter(|other| *other != damaged) {
+            match self.read_at(other, kind, id, then) {
+                Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {}
+                done => return done,
+            }
+        }
+        Err(error)
+    }
+
+    fn read_at<T>(
+        &self,
+        at: &Location,
+        kind: Kind,
+        id: &Id,
+        then: &impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
+        let mut frame = self.frame(at)?;
+        self.open(at, (kind, *id), &mut frame, then)
     }
 
     fn frame(&self, at: &Location) -> Result<Vec<u8>> {

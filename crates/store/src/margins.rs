@@ -67,6 +67,48 @@ pub(crate) const RESTORE_BATCH: usize = 1 << 15;
 /// Bytes fetched from a pack in one request.
 pub(crate) const FETCH: u64 = 4 << 20;
 
+/// Bytes of a pack that are read at once when all of it is checked.
+pub(crate) const SCAN_PIECE: u64 = 8 << 20;
+
+/// Threads that read and check packs. One more than two processors, as in a restore.
+pub(crate) const VERIFY_WORKERS: usize = 3;
+
+/// Pages of an index run in the store that are read at once when it is checked.
+pub(crate) const INSPECT_PAGES: u64 = 256;
+
+/// Packs that are compared with the index at once (about 200 bytes each).
+pub(crate) const VERIFY_PACKS: u64 = 1 << 15;
+
+/// Good frames of damaged packs kept at once, to tell which of their index entries are bad.
+pub(crate) const VERIFY_FRAMES: usize = 1 << 18;
+
+/// Places of damaged frames that one verification, and the quarantine, can hold.
+pub(crate) const BAD_PLACES: usize = 1 << 18;
+
+/// Findings of one verification that are described; more are only counted.
+pub(crate) const FINDINGS: usize = 1000;
+
+/// Ids, points, and ranges of a point that are listed in one finding; more are only counted.
+pub(crate) const LISTED: usize = 64;
+
+/// Packs that cannot be read now, after which a verification gives up.
+pub(crate) const UNREADABLE: u64 = 16;
+
+/// Packs that some chosen points may reach for these to be verified alone.
+pub(crate) const REACHED_PACKS: usize = 1 << 20;
+
+/// Contents that are fetched from another store before they are made findable.
+pub(crate) const HEAL_BATCH: usize = 1 << 14;
+
+/// Nodes of maps that a walk remembers to be whole.
+pub(crate) const WALKED: usize = 1 << 18;
+
+/// Ranges of a point that cannot be read which are told one by one; more are told as one.
+pub(crate) const WOUNDS: usize = 1 << 14;
+
+/// Places in one quarantine record.
+pub(crate) const QUARANTINE_PLACES: usize = 1 << 13;
+
 /// Unneeded bytes inside a pack that are fetched rather than skipped.
 pub(crate) const FETCH_GAP: u64 = 64 << 10;
 

@@ -1,4 +1,5 @@
-//! Small encrypted records: points, writers, pins and what collection of garbage writes down.
+//! Small encrypted records: points, writers, pins, the quarantine and what collection of garbage
+//! writes down.
 //!
 //! ```text
 //! 0   magic "TRSRRECD"        8
@@ -41,6 +42,8 @@ pub(crate) enum Record {
     Condemned,
     /// Those of them that are dead for ever.
     Confirmed,
+    /// Places that are damaged.
+    Quarantine,
     /// The writers that a decision about condemned packs waits for.
     Awaited,
 }
@@ -56,6 +59,7 @@ impl Record {
             Self::Stale => 6,
             Self::Condemned => 7,
             Self::Confirmed => 8,
+            Self::Quarantine => 9,
             Self::Awaited => 11,
         }
     }

@@ -71,6 +71,12 @@ pub(crate) fn tidy(ranges: &[Range<u64>], end: u64) -> Vec<Range<u64>> {
     out
 }
 
+/// Whether one of the tidy `ranges` has all of `range`.
+pub(crate) fn covers(ranges: &[Range<u64>], range: &Range<u64>) -> bool {
+    let place = ranges.partition_point(|r| r.end < range.end);
+    ranges.get(place).is_some_and(|r| r.start <= range.start)
+}
+
 /// The parts of tidy `ranges` that lie in `within`.
 pub(crate) fn clip(ranges: &[Range<u64>], within: Range<u64>) -> Vec<Range<u64>> {
     let first = ranges.partition_point(|r| r.end <= within.start);

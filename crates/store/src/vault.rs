@@ -1,5 +1,6 @@
 //! The opened store.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) loader: Loader,
     /// The configuration was lost: what would be written would not fit what is there.
     remains: bool,
+    /// Names of the quarantine records that the index knows of.
+    pub(crate) quarantine: Mutex<BTreeSet<String>>,
     probed: Mutex<bool>,
 }
 
@@ -162,8 +165,21 @@ impl Store {
         let index = Arc::new(index);
         let loader = Loader::new(objects.clone(), Arc::clone(&ring), Arc::clone(&index));
         let rule = Rule::new(&config, &ring.domain.seed)?;
-        let (id, probed) = (ring.store, Mutex::new(false));
-        let inner = Inner { id, config, env, objects, ring, rule, index, loader, remains, probed };
+        let (id, probed, quarantine) = (ring.store, Mutex::new(false), Mutex::default());
+        let inner = Inner {
+            id,
+            config,
+            env,
+            objects,
+            ring,
+            rule,
+            index,
+            loader,
+            remains,
+            quarantine,
+            probed,
+        };
+        inner.learn_quarantine()?;
         Ok(Self(Arc::new(inner)))
     }
 
@@ -194,6 +210,16 @@ impl Store {
 }
 
 impl Inner {
+    /// Reads the configuration object and fails unless it is authentic and the one in use.
+    pub(crate) fn check_config(&self) -> Result<()> {
+        let decoded = config::decode(&self.objects.get(CONFIG, margins::RECORD)?)?;
+        let authentic = self.ring.code(CONFIG_CODE, &decoded.covered)? == decoded.code;
+        if !authentic || decoded.store != self.id || decoded.config != self.config {
+            return Err(Error::corrupt("the configuration object is not authentic"));
+        }
+        Ok(())
+    }
+
     /// Before the first write through a handle: is the target fit for it?
     pub(crate) fn probe(&self) -> Result<()> {
         if self.remains {

@@ -27,6 +27,7 @@ mod attempt;
 mod build;
 #[cfg(test)]
 mod capacity;
+mod inspect;
 mod merge;
 mod page;
 mod run;
@@ -55,6 +56,7 @@ use crate::margins;
 use crate::object::Objects;
 use crate::pack::Location;
 use crate::point::PointKey;
+use crate::quarantine::Shunned;
 
 pub(crate) use attempt::Attempt;
 pub(crate) use page::Pages;
@@ -83,6 +85,8 @@ struct State {
     known: BTreeSet<Uuid>,
     /// Runs of the store that are damaged: as good as absent, and not fetched again.
     bad: BTreeMap<Uuid, Damaged>,
+    /// Places that count as absent.
+    shunned: Shunned,
 }
 
 impl Index {
@@ -102,28 +106,55 @@ impl Index {
         Ok(index)
     }
 
-    /// Where `id` is, as far as this handle knows.
+    /// Where `id` is, as far as this handle knows; a place in quarantine is none.
     pub(crate) fn find(&self, id: &Id) -> Result<Option<Location>> {
-        match self.ask(id) {
+        self.find_where(id, &|_| true)
+    }
+
+    /// The same, for a place that `accept` takes.
+    pub(crate) fn find_where(
+        &self,
+        id: &Id,
+        accept: &dyn Fn(&Location) -> bool,
+    ) -> Result<Option<Location>> {
+        match self.ask(id, accept) {
             Err(e) if e.kind() == ErrorKind::Corrupt => {
                 tracing::warn!(error = %e, "the local copy of the index is made anew");
                 self.forget()?;
                 self.refresh()?;
-                self.ask(id)
+                self.ask(id, accept)
             }
             other => other,
         }
     }
 
-    fn ask(&self, id: &Id) -> Result<Option<Location>> {
+    fn ask(&self, id: &Id, accept: &dyn Fn(&Location) -> bool) -> Result<Option<Location>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         for run in state.segments.iter().rev() {
-            let mut there = |at: &Location| !self.is_gone(&at.pack.name);
-            if let Some(location) = run.find(id, &self.pages, &mut there)? {
+            let usable = &mut |at: &Location| {
+                !self.is_gone(&at.pack.name) && !state.shunned.contains(at) && accept(at)
+            };
+            if let Some(location) = run.find(id, &self.pages, usable)? {
                 return Ok(Some(location));
             }
         }
         Ok(None)
+    }
+
+    /// Lets look-ups pass over these places, instead of those named before.
+    pub(crate) fn shun(&self, shunned: Shunned) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).shunned = shunned;
+    }
+
+    /// Whether anything is known to be damaged.
+    pub(crate) fn is_wounded(&self) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.shunned.any || !state.bad.is_empty()
+    }
+
+    /// Whether this place of an id is passed over.
+    pub(crate) fn is_shunned(&self, at: &Location) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).shunned.contains(at)
     }
 
     /// Remembers that a pack is gone; names of packs are never used again.
@@ -174,9 +205,10 @@ impl Index {
     fn forget(&self) -> Result<()> {
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let gone = std::mem::take(&mut *state);
+        let gone = std::mem::take(&mut state.segments);
+        (state.known, state.bad) = Default::default();
         drop(state);
-        gone.segments.iter().try_for_each(|run| self.folder.forget(run))
+        gone.iter().try_for_each(|run| self.folder.forget(run))
     }
 
     /// Learns of the runs that others wrote since, and forgets those that are gone. Says whether
@@ -191,10 +223,13 @@ impl Index {
             if self.knows(run) {
                 continue;
             }
-            match self.fetch(name, run, "run").and_then(|copy| self.install(run, copy)) {
-                Ok(()) => found = true,
+            let fetched = match self.fetch(name, run, "run") {
                 // Replaced by a merged run since it was listed.
-                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                other => other,
+            };
+            match fetched.and_then(|copy| self.install(run, copy)) {
+                Ok(()) => found = true,
                 Err(e) if damage::is_damage(&e) => {
                     let damaged = Damaged::new(format!("{FOLDER}/{name}"), &e);
                     tracing::error!(object = damaged.object, why = damaged.why, "damaged run");
@@ -215,9 +250,7 @@ impl Index {
         if state.known.is_subset(listed) {
             return Ok(());
         }
-        let whole = |run: &Arc<Run>| {
-            !run.names().is_empty() && run.names().iter().all(|name| listed.contains(name))
-        };
+        let whole = |run: &Arc<Run>| run.names().iter().all(|name| listed.contains(name));
         let (stay, gone) = std::mem::take(&mut state.segments).into_iter().partition(whole);
         state.segments = stay;
         state.known = state.segments.iter().flat_map(|run| run.names()).copied().collect();
@@ -228,6 +261,24 @@ impl Index {
 
     /// Writes a run of `entries`, durable when this returns.
     pub(crate) fn publish(&self, point: &PointKey, entries: &[(Id, Location)]) -> Result<()> {
+        let (name, bytes) = self.encode(entries)?;
+        fail::fail_point!("store.index.put", |_| Err(Error::new(
+            ErrorKind::Transient,
+            "fail point store.index.put"
+        )));
+        let object = format!("{FOLDER}/{point}-{}", name.simple());
+        self.objects.create_unique(&object, bytes.clone())?;
+        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let copy = self.folder.add(&self.ring, name, "run", &bytes);
+        if let Err(e) = copy.and_then(|copy| self.install(name, copy)) {
+            // The run is durable in the store; the local copy is fetched when it is missed.
+            tracing::warn!(error = damage::chain(&e), "a run has no local copy");
+        }
+        Ok(())
+    }
+
+    /// A new run: its name and its bytes.
+    fn encode(&self, entries: &[(Id, Location)]) -> Result<(Uuid, Bytes)> {
         // References: the entries themselves are many times as large.
         let mut sorted: Vec<&(Id, Location)> = entries.iter().collect();
         sorted.sort_unstable_by_key(|(id, at)| (*id, at.pack.name, at.offset));
@@ -241,20 +292,7 @@ impl Index {
         let mut builder = build::Builder::new(&self.ring, &self.env, count, &mut sink)?;
         sorted.iter().try_for_each(|(id, at)| builder.add(id, at))?;
         builder.finish(&BTreeSet::from([name]))?;
-        fail::fail_point!("store.index.put", |_| Err(Error::new(
-            ErrorKind::Transient,
-            "fail point store.index.put"
-        )));
-        let object = format!("{FOLDER}/{point}-{}", name.simple());
-        let bytes = Bytes::from(bytes);
-        self.objects.create_unique(&object, bytes.clone())?;
-        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        let copy = self.folder.add(&self.ring, name, "run", &bytes);
-        if let Err(e) = copy.and_then(|copy| self.install(name, copy)) {
-            // The run is durable in the store; the local copy is fetched when it is missed.
-            tracing::warn!(error = damage::chain(&e), "a run has no local copy");
-        }
-        Ok(())
+        Ok((name, Bytes::from(bytes)))
     }
 
     /// What an earlier attempt to write `point` made findable.
@@ -263,10 +301,15 @@ impl Index {
         names.retain(|name| parse(name).is_some_and(|(owner, _)| owner == *point));
         let mut attempt = Attempt::default();
         for name in names {
-            match self.fetch(&name, self.env.uuid(), "attempt") {
+            let fetched = match self.fetch(&name, self.env.uuid(), "attempt") {
+                // Replaced since it was listed.
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                other => other,
+            };
+            match fetched {
                 Ok(run) => attempt.push(run, self)?,
-                // Replaced since it was listed, or damaged: less is found again.
-                Err(e) if e.kind() == ErrorKind::NotFound || damage::is_damage(&e) => {
+                // Less is found again.
+                Err(e) if damage::is_damage(&e) => {
                     tracing::warn!(error = damage::chain(&e), "an earlier run is passed over");
                 }
                 Err(e) => return Err(e),
@@ -325,9 +368,12 @@ impl Index {
         loop {
             let due: Vec<Arc<Run>> = {
                 let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-                let sizes: Vec<u64> = state.segments.iter().map(|run| run.entries()).collect();
+                // A segment that stands for no run of the store stays by itself.
+                let mut named = state.segments.clone();
+                named.retain(|run| !run.names().is_empty());
+                let sizes: Vec<u64> = named.iter().map(|run| run.entries()).collect();
                 let due = tier::due(&sizes);
-                due.into_iter().filter_map(|place| state.segments.get(place).cloned()).collect()
+                due.into_iter().filter_map(|place| named.get(place).cloned()).collect()
             };
             if due.is_empty() {
                 return Ok(());

@@ -26,6 +26,9 @@ static SERIAL: AtomicU64 = AtomicU64::new(0);
 /// The suffix of a segment that was made out of several runs.
 pub(super) const MERGED: &str = "merged";
 
+/// The suffix of a segment whose entries are in no run of the store.
+pub(super) const SUPPOSED: &str = "supposed";
+
 /// The name of a run in the name of its local copy.
 fn own(stem: &std::ffi::OsStr) -> Option<Uuid> {
     stem.to_str().and_then(|stem| Uuid::try_parse(stem).ok())
@@ -78,6 +81,8 @@ impl Run {
         run.names = match run.path.extension() {
             // Made here out of several runs: it says which.
             Some(suffix) if suffix == MERGED => run.covers()?,
+            // In no run of the store at all.
+            Some(suffix) if suffix == SUPPOSED => Vec::new(),
             // A copy of one run, which has its name. What that run replaced is of no interest.
             _ => run.path.file_stem().and_then(own).into_iter().collect(),
         };
@@ -161,6 +166,24 @@ impl Run {
     /// All entries in order, for merging.
     pub(super) fn iter(&self) -> Entries<'_> {
         Entries { run: self, next: 0, body: Vec::new(), packs: Vec::new() }
+    }
+
+    /// How many packs the run names.
+    pub(super) fn pack_count(&self) -> u64 {
+        u64::from(self.tail.packs)
+    }
+
+    /// Tells `visit` of all packs that the run names.
+    pub(super) fn each_pack(&self, visit: &mut dyn FnMut(Pack)) -> Result<()> {
+        let mut left = self.tail.packs as usize;
+        for page in self.tail.first_pack()..self.tail.first_cover() {
+            let body = self.read(page, page)?;
+            for place in 0..left.min(PACKS) {
+                visit(pack_at(&body, place)?);
+            }
+            left = left.saturating_sub(PACKS);
+        }
+        Ok(())
     }
 
     fn perhaps(&self, id: &Id, pages: &Pages) -> Result<bool> {

@@ -138,7 +138,7 @@ fn a_damaged_cache_is_only_a_cache() {
     bytes[3000] ^= 1;
     fs::write(&file, bytes).unwrap();
     let index = rig.open();
-    let asked: Vec<_> = entries.iter().map(|(id, _)| index.ask(id)).collect();
+    let asked: Vec<_> = entries.iter().map(|(id, _)| index.ask(id, &|_| true)).collect();
     assert!(asked.iter().any(|a| a.is_err()), "a damaged page is an error, never an answer");
     assert!(entries.iter().all(|(id, at)| index.find(id).unwrap() == Some(*at)), "made anew");
 }

@@ -107,6 +107,14 @@ pub struct Ingested {
     pub bytes_found_again: u64,
 }
 
+/// The map that a new one is made from.
+#[derive(Clone, Copy)]
+struct Old<'a> {
+    map: Tree,
+    /// Tidy ranges that cannot be read from it; all windows that they touch are cut again.
+    wounds: &'a [Range<u64>],
+}
+
 /// What became of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
@@ -122,6 +130,11 @@ impl Store {
     /// [`ErrorKind::Voided`] where the point was removed or its attempts were given up.
     pub fn begin(&self, plan: Plan) -> Result<Begun> {
         let inner = self.inner();
+        if inner.index.supposes() {
+            let context = "this handle reads a store that was repaired in memory only: \
+                           repair it, or open it anew, before points are made";
+            return Err(Error::new(ErrorKind::Invalid, context));
+        }
         inner.probe()?;
         match self.lasting(&plan.point)? {
             Standing::Point(record) => return Ok(Begun::Exists(*record)),
@@ -157,6 +170,7 @@ impl Store {
             Standing::Free => {}
         }
         inner.index.refresh()?;
+        inner.learn_quarantine()?;
         let attempt = inner.index.attempt(&plan.point)?;
         let store = self.clone();
         Ok(Begun::New(Ingest { store, plan, parent, writer, attempt, present, done: None }))
@@ -199,6 +213,9 @@ impl Ingest {
         if source.len() != self.plan.size {
             return Err(Error::new(ErrorKind::Invalid, "the source has another size than planned"));
         }
+        let wounds = self.wounds(changed, watch)?;
+        let all = changed.map(|changed| [changed, &wounds].concat());
+        let changed = all.as_deref();
         let window = self.store.config().window;
         let new = Tree::zero(self.plan.size, window);
         let old = match (&self.parent, changed) {
@@ -210,10 +227,28 @@ impl Ingest {
         watch.expect(jobs.work());
         let (packs, waiting) = sync_channel(margins::PACKS_WAITING);
         let deposit = Deposit::new(self, packs, watch);
+        let old = Old { map: old, wounds: &wounds };
         let tree = process(&deposit, waiting, jobs, source, watch, old)?;
         let ingested = deposit.tally().ingested(tree.root(&self.store.inner().loader.hasher));
         self.done = Some(tree);
         Ok(ingested)
+    }
+
+    /// What cannot be read of the parent: it is read from the source again and stored anew, which
+    /// heals every point that shares it.
+    fn wounds(&self, changed: Option<&[Range<u64>]>, watch: &dyn Watch) -> Result<Vec<Range<u64>>> {
+        let inner = self.store.inner();
+        match &self.parent {
+            Some(parent) if changed.is_some() && inner.index.is_wounded() => {
+                let wounds = inner.wounds(&parent.map, watch)?;
+                if !wounds.is_empty() {
+                    let (point, count) = (parent.key, wounds.len());
+                    tracing::warn!(%point, count, "damaged ranges of the parent are read again");
+                }
+                Ok(wounds)
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Creates the point's record: the commit. A reply that was lost is settled by reading back.
@@ -286,7 +321,7 @@ fn process<'a>(
     jobs: Jobs<'a>,
     source: &'a dyn Source,
     watch: &'a dyn Watch,
-    old: Tree,
+    old: Old<'a>,
 ) -> Result<Tree> {
     let (send, queue) = sync_channel::<Job>(margins::WINDOWS_AHEAD);
     let (results, finished) = sync_channel(margins::WINDOWS_AHEAD);
@@ -336,14 +371,15 @@ fn build(
     send: SyncSender<Job>,
     finished: Receiver<dispatch::Done>,
     watch: &dyn Watch,
-    old: Tree,
+    old: Old<'_>,
 ) -> Result<Tree> {
     let size = jobs.size();
     let mut hand = deposit.hand()?;
     let mut leaves = Dispatcher::new(jobs, send, finished, watch);
     let mut put = |node: &[u8]| deposit.put(Kind::Node, node, &mut hand);
     let loader = deposit.loader();
-    let update = Update { loader, old, leaves: &mut leaves, put: &mut put };
+    let (old, wounds) = (old.map, old.wounds);
+    let update = Update { loader, old, wounds, leaves: &mut leaves, put: &mut put };
     let tree = update.run(size)?;
     leaves.finish()?;
     Ok(tree)
@@ -356,7 +392,7 @@ fn work(
     results: &SyncSender<dispatch::Done>,
     source: &dyn Source,
     watch: &dyn Watch,
-    old: Tree,
+    old: Old<'_>,
 ) {
     let mut tools: Option<(Cutter<'_>, Hand)> = None;
     loop {
@@ -371,7 +407,7 @@ fn work(
                 Some(tools) => tools,
                 none => none.insert((Cutter::new(deposit, source, watch), deposit.hand()?)),
             };
-            let leaf = cutter.cut(&job, &old, hand);
+            let leaf = cutter.cut(&job, &old.map, hand);
             deposit.rest(hand);
             leaf
         };

@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use super::deposit::{Deposit, Hand};
 use super::jobs::{Job, Part};
 use crate::chunk::{BLOCK, Block, Blocks, Rule, Stretch};
+use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::field::{part, part_mut};
 use crate::id::{Id, Kind};
 use crate::map::{Item, Node, Tree, leaf};
 use crate::margins;
-use crate::source::{Source, Watch};
+use crate::source::{Source, Watch, covers};
 
 /// What is known about a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,15 +90,26 @@ impl<'a> Cutter<'a> {
                 self.whole(&ranges, hand)?
             }
             Part::Changed(ranges) => {
-                let base = leaf(old, self.deposit.loader(), job.window)?;
-                if ranges.is_empty() {
-                    return Ok(base.map(|(id, _)| id));
+                let base = leaf(old, self.deposit.loader(), job.window);
+                let all = start..start + len as u64;
+                if let Err(e) = &base
+                    && damage::is_damage(e)
+                    && covers(ranges, &all)
+                {
+                    // Nothing is known of the parent's window, and nothing needs to be.
+                    let ranges = self.window.source.allocated(all).map_err(unreadable)?;
+                    self.whole(&ranges, hand)?
+                } else {
+                    let base = base?;
+                    if ranges.is_empty() {
+                        return Ok(base.map(|(id, _)| id));
+                    }
+                    let items = match &base {
+                        None => vec![Item::Hole { len: len as u32 }],
+                        Some((_, node)) => node.items(len as u32)?.to_vec(),
+                    };
+                    self.around(ranges, &number(&items), hand)?
                 }
-                let items = match &base {
-                    None => vec![Item::Hole { len: len as u32 }],
-                    Some((_, node)) => node.items(len as u32)?.to_vec(),
-                };
-                self.around(ranges, &number(&items), hand)?
             }
         };
         self.deposit.tally().read.fetch_add(self.window.read, Ordering::Relaxed);

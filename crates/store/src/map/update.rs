@@ -3,10 +3,14 @@
 //! Memory is one node for each level. Only the paths to new leaves are made anew; everything
 //! beside them is taken over by its id, unread.
 
+use std::ops::Range;
+
 use super::{FANOUT, Node, Side, Tree, span};
+use crate::damage;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::load::Loader;
+use crate::source::covers;
 
 /// New leaves, in the order of their windows.
 pub(crate) trait Leaves {
@@ -21,6 +25,9 @@ pub(crate) struct Update<'a> {
     pub(crate) loader: &'a Loader,
     /// The older map; windows without a new leaf are taken from it.
     pub(crate) old: Tree,
+    /// Tidy ranges of the older map that cannot be read. Where one covers a whole subtree, all
+    /// leaves of that subtree are among the new ones.
+    pub(crate) wounds: &'a [Range<u64>],
     pub(crate) leaves: &'a mut dyn Leaves,
     /// Stores a node.
     pub(crate) put: &'a mut dyn FnMut(&[u8]) -> Result<Id>,
@@ -31,12 +38,22 @@ impl Update<'_> {
     /// length changed must be among the leaves.
     pub(crate) fn run(mut self, size: u64) -> Result<Tree> {
         let mut tree = Tree::zero(size, self.old.window);
-        let side = Side::of(&self.old, tree.height, self.loader)?;
+        let side = match Side::of(&self.old, tree.height, self.loader) {
+            Err(e) if self.is_lost(&tree, tree.height, 0, &e) => Side::Node(None),
+            other => other?,
+        };
         tree.top = self.subtree(&tree, tree.height, 0, side)?;
         if self.leaves.peek()?.is_some() {
             return Err(Error::internal("a leaf lies outside its map"));
         }
         Ok(tree)
+    }
+
+    /// Whether an error is that of a subtree which is known to be lost, and made anew as a whole.
+    fn is_lost(&self, tree: &Tree, level: u8, first: u64, error: &Error) -> bool {
+        let end = tree.start(first.saturating_add(span(level)));
+        let range = tree.start(first)..end.min(tree.size).min(self.old.size);
+        damage::is_damage(error) && covers(self.wounds, &range)
     }
 
     fn subtree(&mut self, tree: &Tree, level: u8, first: u64, old: Side) -> Result<Option<Id>> {
@@ -47,7 +64,10 @@ impl Update<'_> {
             _ => {}
         }
         let below = span(level - 1);
-        let olds = old.children(level, &self.old, self.loader)?;
+        let olds = match old.children(level, &self.old, self.loader) {
+            Err(e) if self.is_lost(tree, level, first, &e) => None,
+            other => other?,
+        };
         let mut children = vec![None; FANOUT as usize];
         for (place, child) in children.iter_mut().enumerate() {
             let begin = first + place as u64 * below;

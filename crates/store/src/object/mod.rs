@@ -20,7 +20,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{
+    GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+};
 use tokio::runtime::Handle;
 
 use crate::env::Env;
@@ -170,19 +172,22 @@ impl Objects {
 
     /// The last parts of the names of all objects in a folder, sorted.
     pub(crate) fn list(&self, folder: &str) -> Result<Vec<String>> {
+        Ok(self.sizes(folder)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The last parts of the names of all objects in a folder, sorted, and their sizes.
+    pub(crate) fn sizes(&self, folder: &str) -> Result<Vec<(String, u64)>> {
         let prefix = Path::from(folder);
-        let mut names: Vec<String> = self.retry(|| {
+        let mut found: Vec<(String, u64)> = self.retry(|| {
             let listed = self.store.list(Some(&prefix));
-            let names = listed
-                .map_ok(|meta| meta.location.filename().unwrap_or_default().to_owned())
-                .boxed()
-                .try_collect();
+            let name = |meta: &ObjectMeta| meta.location.filename().unwrap_or_default().to_owned();
+            let found = listed.map_ok(|meta| (name(&meta), meta.size)).boxed().try_collect();
             self.rt
-                .block_on(names)
+                .block_on(found)
                 .map_err(|e| Error::object(format!("folder {folder} cannot be listed"), e))
         })?;
-        names.sort_unstable();
-        Ok(names)
+        found.sort_unstable();
+        Ok(found)
     }
 
     /// The number and the bytes of all objects, by the first part of their names.

@@ -19,18 +19,20 @@
 //!                                   56  ciphertext and tag
 //! ```
 
+mod scan;
 mod writer;
 
 use uuid::Uuid;
 
 use crate::codec::{Decoder, Encoding};
 use crate::config::FORMAT;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::field::Fields;
 use crate::id::{Hasher, Id, Kind};
 use crate::keys::{KeyRing, ObjectKey, TAG};
 use crate::margins;
 
+pub(crate) use scan::{Scan, Scanned};
 pub(crate) use writer::{Closed, Writer};
 
 pub(crate) const PACK_HEAD: usize = 68;
@@ -73,6 +75,19 @@ impl Pack {
     }
 }
 
+/// Folders that packs are spread over.
+pub(crate) const FOLDERS: usize = 256;
+
+/// The name of a folder of packs.
+pub(crate) fn folder(number: usize) -> String {
+    format!("packs/{number:02x}")
+}
+
+/// The number of the folder that a pack is in.
+pub(crate) fn folder_of(pack: &Uuid) -> usize {
+    pack.as_bytes().first().copied().map_or(0, usize::from)
+}
+
 /// Where a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Location {
@@ -93,6 +108,28 @@ pub(crate) fn encode_pack_head(store: Uuid, kind: Kind, epoch: u32, salt: &[u8; 
     out.extend_from_slice(salt);
     out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
     out
+}
+
+/// The kind, the epoch and the salt in the head of a pack of `store`.
+fn decode_pack_head(store: Uuid, bytes: &[u8]) -> Result<(Kind, u32, [u8; 32])> {
+    let damaged = || Error::corrupt("the pack's head is damaged");
+    let (body, sum) = bytes.split_last_chunk::<4>().ok_or_else(damaged)?;
+    if crc32fast::hash(body).to_le_bytes() != *sum {
+        return Err(damaged());
+    }
+    let mut fields = Fields::new("a pack's head", body);
+    fields.magic(PACK_MAGIC)?;
+    let (version, kind, epoch) = (fields.u16()?, fields.u16()?, fields.u32()?);
+    if version != FORMAT {
+        return Err(Error::new(ErrorKind::Unsupported, format!("a pack has format {version}")));
+    }
+    if Uuid::from_bytes(fields.array()?) != store {
+        return Err(Error::corrupt("the pack belongs to another store"));
+    }
+    let salt = fields.array()?;
+    fields.end()?;
+    let kind = Kind::from_code(u8::try_from(kind).unwrap_or(u8::MAX))?;
+    Ok((kind, epoch, salt))
 }
 
 /// The head of a frame.

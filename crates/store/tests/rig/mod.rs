@@ -139,6 +139,20 @@ impl Rig {
         })
     }
 
+    /// A store of these objects.
+    pub fn of(dump: &BTreeMap<String, Vec<u8>>, seed: u64) -> Self {
+        let rig = Self::on(Arc::new(InMemory::new()), seed);
+        dump.iter().for_each(|(name, bytes)| rig.overwrite(name, bytes.clone()));
+        rig
+    }
+
+    /// Deletes an object.
+    pub fn delete(&self, name: &str) {
+        use object_store::ObjectStoreExt;
+        let path = object_store::path::Path::from(name);
+        self.rt.block_on(self.objects.delete(&path)).unwrap();
+    }
+
     /// Overwrites an object, as only damage does.
     pub fn overwrite(&self, name: &str, bytes: Vec<u8>) {
         use object_store::ObjectStoreExt;

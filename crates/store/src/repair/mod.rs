@@ -1,0 +1,162 @@
+//! Repair: from what is left, everything that can be had.
+//!
+//! The truth is in packs and point records. Repair
+//! 1. makes copies of the key slots anew from a whole one;
+//! 2. makes the index anew where it is damaged or lost: every pack that no good run names, or
+//!    whose size is not what the index says, is scanned, and the frames that open are named in
+//!    new runs; damaged runs go once these are durable;
+//! 3. verifies the store: what cannot be read goes to the quarantine, and the points and ranges
+//!    that are lost are told.
+//!
+//! Nothing that is whole is changed or removed, and no pack, record or point ever is. Packs that
+//! are being removed as garbage are left alone. Repair announces itself as a writer, so that
+//! packs which it brings back are not removed under its hands.
+
+mod heal;
+mod salvage;
+
+use crate::damage::{self, Damaged};
+use crate::error::{Error, ErrorKind, Result};
+use crate::margins;
+use crate::source::Watch;
+use crate::vault::{Inner, Store};
+use crate::verify::{Depth, Verified, Verify};
+
+pub use heal::Healed;
+use salvage::Salvage;
+
+/// How to repair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Repair {
+    /// Write nothing to the store. What a repair would find is made known to this handle alone:
+    /// it can read what could be read after a repair, and can make no points any more.
+    pub dry_run: bool,
+    /// Scan every pack, also those that the index names already.
+    pub all_packs: bool,
+    /// Read all packs in the verification at the end.
+    pub depth: Depth,
+}
+
+/// What a repair did; with [`Repair::dry_run`], what it would have done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Repaired {
+    /// Whether copies of the key slots were damaged or absent and have been made anew.
+    pub slots_restored: bool,
+    /// Packs that were scanned.
+    pub packs_scanned: u64,
+    /// Bytes of these.
+    pub bytes_scanned: u64,
+    /// Frames that are named again.
+    pub frames_found: u64,
+    /// Index runs that were written.
+    pub runs_written: u64,
+    /// Damaged index runs that were dropped.
+    pub runs_dropped: Vec<String>,
+    /// Packs, or parts of them, that cannot be read; at most 1000.
+    pub damaged_packs: Vec<Damaged>,
+    /// More of these.
+    pub more_damaged_packs: u64,
+    /// Packs that could not be read now and may be whole: repair again when they can.
+    pub unreadable: u64,
+    /// What is left to complain about: its findings say which points and ranges are lost.
+    pub verified: Verified,
+}
+
+impl Store {
+    /// Repairs the store as far as it can be, and says what is lost.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`] if the watcher stopped it: what was found until then is kept, and
+    /// the next repair goes on. An object store that cannot be read or written stops it too;
+    /// damage never does.
+    pub fn repair(&self, wanted: &Repair, watch: &dyn Watch) -> Result<Repaired> {
+        let inner = self.inner();
+        let mut out = Repaired::default();
+        out.slots_restored = match wanted.dry_run {
+            true => !self.slot_copies()?.is_sound(),
+            false => self.repair_slots()?,
+        };
+        inner.index.try_damaged_again()?;
+        inner.learn_quarantine()?;
+        self.salvage(wanted, watch, &mut out)?;
+        let read_only = wanted.dry_run;
+        let verify = Verify { depth: wanted.depth, read_only, ..Verify::default() };
+        out.verified = self.verify(&verify, watch)?;
+        if !out.verified.complete {
+            return Err(Error::new(ErrorKind::Cancelled, "the repair was cancelled"));
+        }
+        Ok(out)
+    }
+
+    fn salvage(&self, wanted: &Repair, watch: &dyn Watch, out: &mut Repaired) -> Result<()> {
+        let inner = self.inner();
+        let damaged = inner.damaged_runs()?;
+        inner.index.refresh()?;
+        if damaged.is_empty()
+            && !wanted.all_packs
+            && !inner.has_unnamed_packs(&self.condemned()?)?
+        {
+            return Ok(());
+        }
+        if wanted.dry_run {
+            let dying = self.condemned()?;
+            Salvage::new(inner, None, watch, out).packs(&dying, wanted.all_packs)?;
+            out.runs_dropped = damaged;
+            return Ok(());
+        }
+        inner.probe()?;
+        // Announced as the writer of a point that nobody will ever make, before packs are listed:
+        // whoever collects garbage sees the writer or lists what it brings back.
+        let owner = inner.env.uuid().into();
+        let writer = self.announce(owner, None)?;
+        let done = self.condemned().and_then(|dying| {
+            Salvage::new(inner, Some(owner), watch, out).packs(&dying, wanted.all_packs)
+        });
+        let dropped = done.and_then(|()| inner.drop_runs(damaged, out));
+        self.renounce(writer.id)?;
+        dropped
+    }
+}
+
+impl Inner {
+    /// The index runs in the store that are damaged.
+    fn damaged_runs(&self) -> Result<Vec<String>> {
+        let mut out = Vec::new();
+        for object in self.index.runs()? {
+            match self.index.inspect(&object) {
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                // A run of a format that is not known may be whole.
+                Err(e) if e.kind() == ErrorKind::Corrupt => {
+                    tracing::warn!(object, why = damage::chain(&e), "damaged run");
+                    out.push(object);
+                }
+                other => other?,
+            }
+        }
+        Ok(out)
+    }
+
+    /// Deletes damaged runs: all that they named and that is left is named by others now.
+    fn drop_runs(&self, damaged: Vec<String>, out: &mut Repaired) -> Result<()> {
+        if out.unreadable > 0 {
+            let count = out.unreadable;
+            tracing::warn!(count, "packs could not be read: damaged runs are kept until then");
+            return Ok(());
+        }
+        for object in damaged {
+            self.objects.delete(&object)?;
+            out.runs_dropped.push(object);
+        }
+        self.index.try_damaged_again()
+    }
+}
+
+impl Repaired {
+    fn blame(&mut self, object: String, kind: ErrorKind, why: String) {
+        if self.damaged_packs.len() >= margins::FINDINGS {
+            self.more_damaged_packs += 1;
+            return;
+        }
+        self.damaged_packs.push(Damaged { object, kind, why });
+    }
+}
