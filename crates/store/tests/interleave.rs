@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use rig::{Rig, ingest, key, patterned, restore, small, wanted};
-use tresor_store::{Begun, ErrorKind, Plan, Result, Store, StoreConfig};
+use rig::{Rig, ingest, key, patterned, restore, secret, small, wanted};
+use tresor_store::{Begun, Depth, ErrorKind, Plan, Result, Store, StoreConfig, Verify};
 use tresor_testkit::{Actor, Memory, Operation, Rng, Stage, Step, Target};
 
 /// Seeds of an ordinary run.
@@ -118,9 +118,36 @@ fn read_pinned(scene: &Scene, store: &Store, point: u64) -> Result<()> {
     pin.release()
 }
 
+/// Reads everything, finds nothing wrong and changes nothing.
+fn verify(scene: &Scene, store: &Store) -> Result<()> {
+    let verified = store.verify(&Verify { depth: Depth::Deep, ..Verify::shallow() }, &())?;
+    if verified.complete && verified.findings.is_empty() && verified.quarantined == 0 {
+        return Ok(());
+    }
+    scene.fault(format!("the verification finds {:?}", verified.findings));
+    Ok(())
+}
+
+/// Copies a point to another store of the domain, where it must be whole.
+fn copy(scene: &Scene, store: &Store, point: u64) -> Result<()> {
+    let rig = Rig::light(Arc::new(InMemory::new()), scene.seed + 1000);
+    let (objects, rt) = (Arc::clone(&rig.objects), rig.rt.handle().clone());
+    let (domain, config) = (store.domain(), store.config().clone());
+    let cache = rig.cache.path();
+    let made = Store::init_in(domain, objects, rt, cache, config, &secret(), rig.env.clone());
+    let (target, _) = made?;
+    store.copy_point(&key(point), &target, &())?;
+    if restore(&target, point)? != scene.disks[&point] {
+        scene.fault(format!("the copy of point {point} has other bytes"));
+    }
+    Ok(())
+}
+
 fn cast(scene: &Scene) -> Vec<Actor<'_>> {
     use ErrorKind::{NotFound, Pinned};
     vec![
+        scene.actor("verifier", 6, &[], verify),
+        scene.actor("copier", 7, &[NotFound], |scene, store| copy(scene, store, 1)),
         scene.actor("writer", 1, &[], |scene, store| back_up(scene, store, 3, Some(2))),
         scene.actor("rival", 2, &[], |scene, store| back_up(scene, store, 3, Some(1))),
         scene.actor("orphan", 3, &[], |scene, store| back_up(scene, store, 4, Some(1))),
