@@ -39,7 +39,7 @@ enum Command {
     Campaign(campaign::Options),
     /// Check what the compiler cannot: layering, lengths, banned calls, names.
     Tidy,
-    /// Time backups and restores of a made image beside qemu-img and zstd.
+    /// Time backups, restores and checks of made disks, beside restic, borg and others.
     Bench(bench::Options),
 }
 

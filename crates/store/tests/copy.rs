@@ -357,3 +357,34 @@ fn a_copy_of_a_copy_is_the_same_point() {
     reader.read_at(&mut bytes, 0).unwrap();
     assert!(bytes == disk);
 }
+
+/// The target has every node of a map and none of its chunks: what collection can leave of a
+/// point that was removed. A node that is there stands for nothing below it.
+#[test]
+fn nodes_that_are_there_do_not_stand_for_their_chunks() {
+    use object_store::ObjectStoreExt;
+    let (here, there) = (rig(1), rig(2));
+    let source = here.init(small());
+    let target = sibling(&source, &there, small());
+    let disk = patterned(&mut Rng::new(21), 2 << 20);
+    for point in [1, 2] {
+        ingest(&source, point, None, &Memory::sparse(disk.clone()), None).unwrap();
+    }
+    source.copy_point(&key(1), &target, &()).unwrap();
+    target.remove_point(&key(1)).unwrap();
+    let mut deleted = 0;
+    for (name, bytes) in there.dump() {
+        // Byte 10 of a pack says what it holds: 1 is chunks.
+        if name.starts_with("packs/") && bytes[10] == 1 {
+            let path = object_store::path::Path::from(name.as_str());
+            there.rt.block_on(there.objects.delete(&path)).unwrap();
+            deleted += 1;
+        }
+    }
+    assert!(deleted > 4);
+    let beside = there.beside(3);
+    let target = beside.open().unwrap();
+    let moved = source.copy_point(&key(2), &target, &()).unwrap().moved.unwrap();
+    assert!(moved.bytes_read > 1 << 19, "{moved:?}");
+    assert!(restore(&target, 2).unwrap() == disk);
+}

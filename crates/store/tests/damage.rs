@@ -7,7 +7,7 @@ mod rig;
 use std::collections::BTreeSet;
 
 use rig::{Rig, begin, ingest, key, patterned, restore, secret, small};
-use tresor_store::{Error, ErrorKind, RecoveryKey, Secret, Store};
+use tresor_store::{Error, ErrorKind, Plan, RecoveryKey, Secret, Store};
 use tresor_testkit::{Memory, Rng};
 
 fn made() -> (Rig, Vec<u8>) {
@@ -224,4 +224,36 @@ fn nothing_in_the_store_is_in_clear() {
             assert!(!bytes.windows(wanted.len()).any(|w| w == wanted), "{name}");
         }
     }
+}
+
+/// The configuration is lost, or says something else: the slots and a key are enough to read.
+#[test]
+fn a_store_without_its_configuration_can_be_read() {
+    let rig = Rig::new();
+    let store = rig.init(small());
+    let disk = patterned(&mut Rng::new(77), 600 << 10);
+    ingest(&store, 1, None, &Memory::sparse(disk.clone()), None).unwrap();
+    drop(store);
+    let open = |secret: &Secret| {
+        let objects = std::sync::Arc::clone(&rig.objects);
+        let rt = rig.rt.handle().clone();
+        Store::open_remains(objects, rt, rig.cache.path(), secret, rig.env.clone())
+    };
+    // A whole store is opened as ever.
+    let whole = open(&secret()).unwrap();
+    ingest(&whole, 2, None, &Memory::sparse(disk.clone()), None).unwrap();
+    drop(whole);
+    let mut config = rig.dump()["config"].clone();
+    config[40] ^= 1;
+    for damaged in [config, Vec::new()] {
+        rig.overwrite("config", damaged);
+        assert!(rig.open().is_err());
+        let remains = open(&secret()).unwrap();
+        assert!(restore(&remains, 1).unwrap() == disk);
+        assert_eq!(remains.points().unwrap().len(), 2);
+        let plan = Plan { point: key(3), parent: None, size: 4096 };
+        assert_eq!(remains.begin(plan).unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+    let wrong = open(&Secret::KeyFile([8; 32].into())).unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::WrongKey);
 }

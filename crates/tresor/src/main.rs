@@ -48,7 +48,7 @@ enum Command {
     /// Print export lines (BASE_URL, TENANT_ID, CLIENT_ID, ...) for a running service
     Env(EnvArgs),
     /// Work on a store of recovery points directly, without a service
-    Store(cmd::store::StoreArgs),
+    Store(Box<cmd::store::StoreArgs>),
 }
 
 /// Settings that have a flag; all others come from the file and the environment.
@@ -119,7 +119,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Config(args) => cmd::config::run(&args.settings()?),
         Command::Env(args) => cmd::env::run(&args.data),
-        Command::Store(args) => cmd::store::run(args),
+        Command::Store(args) => cmd::store::run(*args),
     }
 }
 

@@ -489,3 +489,62 @@ fn every_verb_has_help() {
         assert!(help.status.success() && text.contains("Usage: tresor store"), "{verb}");
     }
 }
+
+#[test]
+fn keys_come_and_go_without_touching_data() {
+    let bench = Bench::new();
+    let made = bench.init("a", &[]);
+    let bytes = disk(16);
+    bench.backup(&bytes, &[]);
+    let key = |more: &[&str]| -> Value {
+        let (verb, rest) = more.split_first().unwrap();
+        let place = ["--store", "a", "--key-file", "a.key", "--json"];
+        ok(&bench.run(&[&["key", verb], &place[..], rest].concat()))
+    };
+    let opens = |name: &str, value: &str| {
+        let mut list = bench.command(&["restore", "--store", "a", "--point", "latest", "-"]);
+        let output = list.env(name, value).output().unwrap();
+        output.status.success() && output.stdout == bytes
+    };
+    let recovery = text(&made["recovery_key"]);
+    assert!(opens("TRESOR_RECOVERY_KEY", &recovery));
+    let added = key(&["add", "--new-key-file", "b.key", "--label", "bob"]);
+    assert!(bench.path("b.key").exists() && opens("TRESOR_KEY_FILE", "b.key"));
+    let slots = key(&["list"]);
+    let slots = slots["slots"].as_array().unwrap();
+    let bob = slots.iter().find(|slot| slot["label"] == "bob").unwrap();
+    assert_eq!((slots.len(), &bob["slot"], &bob["kind"]), (3, &added["slot"], &"key file".into()));
+    // A passphrase beside it; then bob goes.
+    let mut with = bench.command(&["key", "add", "--store", "a", "--key-file", "a.key", "--json"]);
+    ok(&with.env("TRESOR_NEW_PASSPHRASE", "open sesame").output().unwrap());
+    assert!(opens("TRESOR_PASSPHRASE", "open sesame"));
+    key(&["remove", &text(&added["slot"])]);
+    assert!(!opens("TRESOR_KEY_FILE", "b.key"));
+    let again =
+        bench.run(&["key", "remove", "--store", "a", "--key-file", "a.key", &text(&added["slot"])]);
+    assert_eq!(again.status.code(), Some(2), "a slot that is not there is named");
+    // Rotation keeps what is given and drops what is named, nothing by accident.
+    let refused = bench.run(&["key", "rotate", "--store", "a", "--key-file", "a.key"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(opens("TRESOR_PASSPHRASE", "open sesame"));
+    let slots = key(&["list"]);
+    let phrase = slots["slots"].as_array().unwrap().iter().find(|s| s["kind"] == "passphrase");
+    let phrase = text(&phrase.unwrap()["slot"]);
+    let place = ["--store", "a", "--key-file", "a.key", "--json", "--drop", &phrase];
+    let mut rotate = bench.command(&[&["key", "rotate"], &place[..]].concat());
+    ok(&rotate.env("TRESOR_RECOVERY_KEY", &recovery).output().unwrap());
+    assert!(!opens("TRESOR_PASSPHRASE", "open sesame") && opens("TRESOR_RECOVERY_KEY", &recovery));
+    let new = text(&key(&["recovery"])["recovery_key"]);
+    assert!(opens("TRESOR_RECOVERY_KEY", &new) && !opens("TRESOR_RECOVERY_KEY", &recovery));
+    assert_eq!(key(&["epoch"])["epoch"], 2);
+    bench.backup(&disk(17), &[]);
+    key(&["repair"]);
+    // Erasing takes the store's own id, and is for ever.
+    let id = text(&made["store"]);
+    let place = ["key", "erase", "--store", "a", "--key-file", "a.key", "--confirm"];
+    let wrong = bench.run(&[&place[..], &["00000000-0000-0000-0000-000000000000"]].concat());
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(opens("TRESOR_KEY_FILE", "a.key") || bench.on("a", "list", &[]).status.success());
+    assert!(bench.run(&[&place[..], &[&id]].concat()).status.success());
+    assert_eq!(bench.on("a", "list", &[]).status.code(), Some(1));
+}

@@ -29,6 +29,8 @@ pub(super) enum Part {
     Objects,
     /// Examples in the documentation.
     Doc,
+    /// The index of a simulated store of one tebibyte.
+    Capacity,
     /// The binary, as shipped and with fail points.
     Binary,
     /// Every parser of the store, for half a minute of two processors each.
@@ -55,6 +57,7 @@ impl fmt::Display for Part {
             Self::Unit => "unit",
             Self::Objects => "objects",
             Self::Doc => "doc",
+            Self::Capacity => "capacity",
             Self::Binary => "binary",
             Self::Fuzz => "fuzz",
             Self::Reader => "reader",
@@ -68,7 +71,7 @@ impl fmt::Display for Part {
 
 impl Part {
     /// All parts, in their order.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Fmt,
         Self::Tidy,
         Self::Deny,
@@ -76,6 +79,7 @@ impl Part {
         Self::Unit,
         Self::Objects,
         Self::Doc,
+        Self::Capacity,
         Self::Binary,
         Self::Fuzz,
         Self::Reader,
@@ -92,7 +96,7 @@ impl Part {
             Self::Fmt | Self::Tidy => 60,
             Self::Deny => 240,
             Self::Clippy | Self::Unit | Self::Binary | Self::Clients => 1200,
-            Self::Doc | Self::Reader | Self::Demo | Self::Badinput => 300,
+            Self::Doc | Self::Capacity | Self::Reader | Self::Demo | Self::Badinput => 300,
             // Half of it for a cold build.
             Self::Fuzz => 600,
             Self::Objects | Self::Kill => 900,
@@ -115,6 +119,7 @@ impl Part {
             Self::Unit => run.unit(),
             Self::Objects => run.objects(),
             Self::Doc => run.doc(),
+            Self::Capacity => run.capacity(),
             Self::Binary => run.binary(),
             Self::Fuzz => run.fuzz(),
             Self::Reader => run.pytest(READER, &[]),
@@ -126,7 +131,16 @@ impl Part {
     }
 }
 
-const CLIPPY: [&str; 6] = ["--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+const CLIPPY: [&str; 7] = [
+    "--workspace",
+    "--all-targets",
+    "--locked",
+    // Tests that no other part compiles.
+    "--features=tresor/servers",
+    "--",
+    "-D",
+    "warnings",
+];
 
 /// For each target, on two processors.
 const FUZZ_SECONDS: u64 = 15;
@@ -245,6 +259,16 @@ impl Run<'_> {
     fn doc(&self) -> anyhow::Result<Outcome> {
         let rest = ["test", "--doc", "--workspace", "--locked", "--no-fail-fast"];
         self.counted(&mut self.cargo(&rest), Runner::Libtest, true)
+    }
+
+    /// Millions of entries go through it: the store alone is optimised, all else is as built.
+    fn capacity(&self) -> anyhow::Result<Outcome> {
+        let mut command = self.cargo(&["--config", "profile.dev.package.tresor-store.opt-level=2"]);
+        command
+            .args(["test", "--locked", "-p", "tresor-store", "--lib"])
+            .args(["--", "--nocapture", "index::capacity"])
+            .env("TRESOR_CAPACITY_TIB", "1");
+        self.counted(&mut command, Runner::Libtest, false)
     }
 
     fn counted(

@@ -1,5 +1,6 @@
 //! Naming recovery points, and listing, comparing and removing them.
 
+use std::cmp::Reverse;
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
@@ -29,7 +30,7 @@ pub(super) fn newest_first(store: &Store) -> Result<Vec<PointRecord>> {
 }
 
 fn newest(points: &mut [PointRecord]) {
-    points.sort_by(|a, b| (b.time, b.key).cmp(&(a.time, a.key)));
+    points.sort_by_key(|point| Reverse((point.time, point.key)));
 }
 
 /// The newest point of an image.

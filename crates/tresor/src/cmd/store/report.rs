@@ -78,7 +78,10 @@ mod tests {
     fn sizes_have_units() {
         let read = |text| bytes(text).ok();
         assert_eq!(read("4096"), Some(4096));
-        assert_eq!((read("64k"), read("50M"), read("1G")), (Some(64 << 10), Some(50 << 20), Some(1 << 30)));
+        assert_eq!(
+            (read("64k"), read("50M"), read("1G")),
+            (Some(64 << 10), Some(50 << 20), Some(1 << 30))
+        );
         for wrong in ["", "K", "-1", "1.5G", "12X", "99999999999T", "\u{e9}"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }

@@ -240,7 +240,7 @@ fn change(session: &Session, args: &ChangeArgs) -> Result<()> {
     let slot = store.add_slot(&secret, &label).context("nothing was changed")?;
     store
         .remove_slot(args.old)
-        .with_context(|| format!("the new key opens the store, and the old one still does"))?;
+        .context("the new key opens the store, and the old one still does")?;
     Done { slot: Some(slot.id), ..Done::of(&store, "changed") }.print(args.place.json)
 }
 
