@@ -72,7 +72,7 @@ pub(crate) struct Options {
     /// How many times the ordinary amount of work.
     #[arg(long, default_value_t = 1)]
     scale: u64,
-    /// Seeds of the interleavings; 300 times the scale when not given.
+    /// Seeds of the interleavings; 100 times the scale when not given.
     #[arg(long)]
     seeds: Option<u64>,
     /// The first seed; an ordinary test begins with its own.
@@ -120,7 +120,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
 fn tested(root: &Path, work: &Path, campaign: Campaign, options: &Options) -> anyhow::Result<Row> {
     let name = campaign.name();
     let log = work.join("logs").join(format!("campaign-{name}.log"));
-    let seeds = options.seeds.unwrap_or_else(|| options.scale.saturating_mul(300));
+    let seeds = options.seeds.unwrap_or_else(|| options.scale.saturating_mul(100));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".to_owned().into());
     let mut command = Command::new(cargo);
     command

@@ -8,15 +8,18 @@ mod rig;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use rig::{Rig, ingest, key, patterned, restore, small, wanted};
-use tresor_store::{Begun, ErrorKind, Plan, Result, Store, StoreConfig};
+use rig::{Rig, ingest, key, patterned, restore, secret, small, wanted};
+use tresor_store::{Begun, Collect, Depth, ErrorKind, Plan, Result, Store, StoreConfig, Verify};
 use tresor_testkit::{Actor, Memory, Operation, Rng, Stage, Step, Target};
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 100;
 
 /// Only one stage may run in a process at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -118,12 +121,54 @@ fn read_pinned(scene: &Scene, store: &Store, point: u64) -> Result<()> {
     pin.release()
 }
 
+/// Reads everything, finds nothing wrong and changes nothing.
+fn verify(scene: &Scene, store: &Store) -> Result<()> {
+    let verified = store.verify(&Verify { depth: Depth::Deep, ..Verify::shallow() }, &())?;
+    if verified.complete && verified.findings.is_empty() && verified.quarantined == 0 {
+        return Ok(());
+    }
+    scene.fault(format!("the verification finds {:?}", verified.findings));
+    Ok(())
+}
+
+/// Copies a point to another store of the domain, where it must be whole.
+fn copy(scene: &Scene, store: &Store, point: u64) -> Result<()> {
+    let rig = Rig::light(Arc::new(InMemory::new()), scene.seed + 1000);
+    let (objects, rt) = (Arc::clone(&rig.objects), rig.rt.handle().clone());
+    let (domain, config) = (store.domain(), store.config().clone());
+    let cache = rig.cache.path();
+    let made = Store::init_in(domain, objects, rt, cache, config, &secret(), rig.env.clone());
+    let (target, _) = made?;
+    store.copy_point(&key(point), &target, &())?;
+    if restore(&target, point)? != scene.disks[&point] {
+        scene.fault(format!("the copy of point {point} has other bytes"));
+    }
+    Ok(())
+}
+
+/// Collects garbage, rewriting all that is not quite full; twice, so that the second finishes
+/// what the first began. Writers are given up after so long.
+fn collect(scene: &Scene, store: &Store, void_after: Duration) -> Result<()> {
+    for _ in 0..2 {
+        let how = Collect { void_after, max_unused_percent: 0.0, ..Collect::default() };
+        let collected = store.collect(&how, &())?;
+        if collected.lost_ids > 0 || !collected.lost_points.is_empty() {
+            scene.fault(format!("the collection misses something: {collected:?}"));
+        }
+    }
+    Ok(())
+}
+
 fn cast(scene: &Scene) -> Vec<Actor<'_>> {
-    use ErrorKind::{NotFound, Pinned};
+    use ErrorKind::{NotFound, Pinned, Voided};
     vec![
-        scene.actor("writer", 1, &[], |scene, store| back_up(scene, store, 3, Some(2))),
-        scene.actor("rival", 2, &[], |scene, store| back_up(scene, store, 3, Some(1))),
-        scene.actor("orphan", 3, &[], |scene, store| back_up(scene, store, 4, Some(1))),
+        scene.actor("strict", 8, &[], |scene, store| collect(scene, store, Duration::ZERO)),
+        scene.actor("patient", 9, &[], |scene, store| collect(scene, store, DAY)),
+        scene.actor("verifier", 6, &[], verify),
+        scene.actor("copier", 7, &[NotFound], |scene, store| copy(scene, store, 1)),
+        scene.actor("writer", 1, &[Voided], |scene, store| back_up(scene, store, 3, Some(2))),
+        scene.actor("rival", 2, &[Voided], |scene, store| back_up(scene, store, 3, Some(1))),
+        scene.actor("orphan", 3, &[Voided], |scene, store| back_up(scene, store, 4, Some(1))),
         scene.actor("reader", 4, &[NotFound], |scene, store| read_pinned(scene, store, 1)),
         scene.actor("remover", 5, &[Pinned], |_, store| store.remove_point(&key(1))),
     ]
@@ -146,6 +191,11 @@ fn play(seed: u64) -> (usize, std::result::Result<(), String>) {
             found = scene.check();
         }
         if found.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let found = found.and_then(|()| scene.check()).and_then(|()| {
+        let rig = Rig::light(Arc::clone(&scene.objects), 8);
+        let done = rig.open().and_then(|store| collect(&scene, &store, Duration::ZERO));
+        done.map_err(|e| format!("the last collection fails: {e:?}"))
     });
     let found = found.and_then(|()| scene.check()).and_then(|()| {
         let faults = scene.faults.lock().unwrap_or_else(PoisonError::into_inner);
