@@ -9,7 +9,9 @@
 )]
 
 mod bench;
+mod campaign;
 mod debian;
+mod fuzz;
 mod licence;
 mod orphan;
 mod process;
@@ -33,9 +35,11 @@ struct Arguments {
 enum Command {
     /// Run every check and test, installing what they need into the user's cache.
     Test(test::Options),
+    /// Prove the store at length: crashes, faults, flipped bits, interleavings, fuzzing.
+    Campaign(campaign::Options),
     /// Check what the compiler cannot: layering, lengths, banned calls, names.
     Tidy,
-    /// Time backups and restores of a made image beside qemu-img and zstd.
+    /// Time backups, restores and checks of made disks, beside restic, borg and others.
     Bench(bench::Options),
 }
 
@@ -69,6 +73,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             println!("tidy: {found} findings, {allowed} exceptions");
             Ok(report.findings.is_empty())
         }
+        Command::Campaign(options) => campaign::run(&root, &options),
         Command::Bench(options) => bench::run(&root, &options),
     }
 }

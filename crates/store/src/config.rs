@@ -50,7 +50,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             window: 16 << 20,
-            chunk_min: 16 << 10,
+            chunk_min: 32 << 10,
             chunk_mean: 64 << 10,
             chunk_max: 256 << 10,
             zero_run_blocks: 4,

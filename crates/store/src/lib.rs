@@ -64,6 +64,9 @@ pub mod durable;
 pub mod env;
 mod error;
 mod field;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gc;
 #[cfg(test)]
 mod golden;
@@ -96,6 +99,7 @@ pub use copy::{COPIED_FROM_POINT, COPIED_FROM_ROOT, COPIED_FROM_STORE, Copied};
 pub use damage::{Damaged, Points};
 pub use diff::{Diff, DiffKind, DiffRange};
 pub use error::{Error, ErrorKind, Result};
+pub use gc::{Collect, Collected, Waiting};
 pub use id::Root;
 pub use ingest::{Begun, Committed, Ingest, Ingested, Plan};
 pub use keys::{Domain, RecoveryKey, Secret, SlotCopies, SlotInfo, SlotKind};

@@ -156,8 +156,11 @@ pub(crate) const SLOT_COPIES: u32 = 3;
 /// holds the filter (1.25 bytes an entry), the fences (0.1) and the packs (about 160 bytes each).
 pub(crate) const SEGMENT_ENTRIES: u64 = 32 << 20;
 
-/// Runs of an earlier attempt that are open at once before they are merged.
-pub(crate) const ATTEMPT_RUNS: usize = 32;
+/// Runs that a small store may have before they are worth merging.
+pub(crate) const STORE_RUNS: u64 = 64;
+
+/// Entries, on average, that a run of the store should have at least.
+pub(crate) const STORE_RUN_ENTRIES: u64 = 1 << 16;
 
 /// Handles that may share one cache folder.
 pub(crate) const CACHE_SLOTS: u32 = 64;
@@ -191,3 +194,21 @@ pub(crate) const COPY_KEYS: u32 = 64;
 
 /// Changed ranges that are handed to an ingest of a point of another domain; more are joined.
 pub(crate) const COPY_RANGES: usize = 1 << 16;
+
+/// Ids that are sorted in memory while a collection marks (32 bytes each).
+pub(crate) const SORT_IDS: usize = 1 << 18;
+
+/// Files of sorted ids that are merged at once.
+pub(crate) const SORT_FILES: usize = 32;
+
+/// Map nodes that a collection remembers to have walked; forgetting costs only time.
+pub(crate) const WALKED_NODES: usize = 1 << 18;
+
+/// Entries of one index run that a collection writes (about 100 bytes of memory each).
+pub(crate) const REWRITE_ENTRIES: usize = 1 << 17;
+
+/// Lost ids and writers that a report names.
+pub(crate) const NAMED: usize = 16;
+
+/// Times that the runs of the index are listed anew because some were replaced meanwhile.
+pub(crate) const LISTINGS: usize = 8;

@@ -84,8 +84,23 @@ impl Store {
     /// All committed points, by key, and what is in their place where one is damaged. Whoever
     /// deletes must not go on while there are damaged ones: they reach what nobody can know.
     pub fn all_points(&self) -> Result<Points> {
-        let objects = &self.inner().objects;
         let mut out = Points::default();
+        self.visit_points(&mut |found| {
+            match found {
+                Ok(record) => out.good.push(record),
+                Err(damaged) => out.damaged.push(damaged),
+            }
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Hands all committed points to `then`, one after another and by key.
+    pub(crate) fn visit_points(
+        &self,
+        then: &mut dyn FnMut(Result<PointRecord, Damaged>) -> Result<()>,
+    ) -> Result<()> {
+        let objects = &self.inner().objects;
         let names = objects.list(point::FOLDER)?;
         // Listed second: what was removed before this is left out, and what is removed later
         // was a point at this instant.
@@ -95,17 +110,16 @@ impl Store {
                 continue;
             }
             match name.parse().and_then(|key: PointKey| self.held(&key)) {
-                Ok(Some(Held::Point(record))) => out.good.push(*record),
+                Ok(Some(Held::Point(record))) => then(Ok(*record))?,
                 // A void, or gone since it was listed: removed, no error.
                 Ok(Some(Held::Void) | None) => {}
                 Err(e) if damage::is_damage(&e) || e.kind() == ErrorKind::Invalid => {
-                    let object = format!("{}/{name}", point::FOLDER);
-                    out.damaged.push(Damaged::new(object, &e));
+                    then(Err(Damaged::new(format!("{}/{name}", point::FOLDER), &e)))?;
                 }
                 Err(e) => return Err(e),
             }
         }
-        Ok(out)
+        Ok(())
     }
 
     /// A committed point that was not removed.
@@ -118,7 +132,7 @@ impl Store {
 
     /// Removes a point, durably; one that is gone already is no error. A pinned point stays and
     /// the call fails with [`ErrorKind::Pinned`]. The point is hidden at once; what only it
-    /// reached becomes garbage, which collection frees.
+    /// reached becomes garbage, which [`Store::collect`] frees.
     pub fn remove_point(&self, key: &PointKey) -> Result<()> {
         if let Some(pin) = self.pins()?.into_iter().find(|pin| pin.point.key == *key) {
             let context = format!("point {key} is pinned by {}", pin.holder);

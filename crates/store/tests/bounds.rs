@@ -5,12 +5,13 @@
 mod rig;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use rig::{Rig, begin, ingest, key, patterned, restore, small};
-use tresor_store::{ErrorKind, Plan, Source, Store, StoreConfig};
+use tresor_store::{ErrorKind, Plan, Sink, Source, Store, StoreConfig};
 use tresor_testkit::{Fault, Faulty, Memory, Operation, Progress, Rng, Target};
 
 /// With the parameters that ship: scattered changes of 64 KiB units of a 96 MiB disk.
@@ -339,5 +340,82 @@ fn data_behind_a_hole_longer_than_any_buffer_is_kept() {
         let target = Target::new(disk.len() as u64);
         store.reader(&key(number)).unwrap().restore(&target, &[], &()).unwrap();
         assert!(*target.bytes() == disk);
+    }
+}
+
+type Failure = fn() -> std::io::Result<()>;
+
+/// A target that notes what it is told; from some call on it fails.
+struct Noting {
+    reserved: Mutex<Vec<Range<u64>>>,
+    written: Mutex<Vec<Range<u64>>>,
+    inner: Target,
+    left: AtomicUsize,
+    fail: Failure,
+}
+
+impl Noting {
+    fn new(size: u64, left: usize, fail: Failure) -> Self {
+        let (reserved, written) = Default::default();
+        Self { reserved, written, inner: Target::new(size), left: AtomicUsize::new(left), fail }
+    }
+}
+
+impl Sink for Noting {
+    fn reserve(&self, range: Range<u64>) -> std::io::Result<()> {
+        self.reserved.lock().unwrap().push(range);
+        Ok(())
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> std::io::Result<()> {
+        let range = offset..offset + data.len() as u64;
+        let inside = |r: &Range<u64>| r.start <= range.start && range.end <= r.end;
+        assert!(self.reserved.lock().unwrap().iter().any(inside), "{range:?} was not reserved");
+        let take = |left: usize| left.checked_sub(1);
+        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_err() {
+            (self.fail)()?;
+        }
+        self.written.lock().unwrap().push(range);
+        self.inner.write_at(data, offset)
+    }
+}
+
+#[test]
+fn a_restore_reserves_what_it_writes_and_writes_neighbours_together() {
+    let rig = Rig::new();
+    let store = rig.init(StoreConfig::default());
+    let mut disk = vec![0; 24 << 20];
+    Rng::new(4).fill(&mut disk[1 << 20..9 << 20]);
+    Rng::new(5).fill(&mut disk[17 << 20..20 << 20]);
+    // A duplicate: fetched once, written twice.
+    disk.copy_within(1 << 20..2 << 20, 22 << 20);
+    ingest(&store, 1, None, &Memory::sparse(disk.clone()), None).unwrap();
+    let reader = store.reader(&key(1)).unwrap();
+    let noting = Noting::new(reader.size(), usize::MAX, || Ok(()));
+    let done = reader.restore(&noting, &[], &()).unwrap();
+    assert!(*noting.inner.bytes() == disk);
+    let reserved = noting.reserved.into_inner().unwrap();
+    assert_eq!(reserved, reader.extents(0..reader.size()).unwrap());
+    let written = noting.written.into_inner().unwrap().len() as u64;
+    println!("{} chunks in {written} writes", done.chunks);
+    assert!(written < done.chunks / 2, "{} chunks in {written} writes", done.chunks);
+}
+
+#[test]
+fn a_target_that_fails_or_panics_ends_the_restore() {
+    let rig = Rig::new();
+    let store = rig.init(small());
+    let disk = patterned(&mut Rng::new(9), 2 << 20);
+    ingest(&store, 1, None, &Memory::sparse(disk), None).unwrap();
+    let reader = store.reader(&key(1)).unwrap();
+    let failures: [(Failure, ErrorKind); 2] = [
+        (|| Err(std::io::ErrorKind::StorageFull.into()), ErrorKind::Sink),
+        (|| panic!("the target"), ErrorKind::Internal),
+    ];
+    for (fail, kind) in failures {
+        for calls in [0, 1, 5] {
+            let target = Noting::new(reader.size(), calls, fail);
+            assert_eq!(reader.restore(&target, &[], &()).unwrap_err().kind(), kind);
+        }
     }
 }

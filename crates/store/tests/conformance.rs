@@ -1,6 +1,8 @@
 //! The promises of object stores that a store relies on, kept by memory and by local folders.
 //! Servers go through the same tests in the part `objects` of `cargo xtask test`.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use object_store::memory::InMemory;

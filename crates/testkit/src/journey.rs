@@ -105,11 +105,14 @@ fn disk(seed: u64, len: usize) -> Vec<u8> {
 
 /// The disk a day later, and which bytes differ.
 fn later(disk: &[u8]) -> (Vec<u8>, Vec<Range<u64>>) {
-    let (mut next, start) = (disk.to_vec(), 96 << 10);
-    if let Some(changed) = next.get_mut(start..start + 20_480) {
-        Rng::new(77).fill(changed);
+    let mut next = disk.to_vec();
+    let changed = vec![96 << 10..116 << 10, 600 << 10..601 << 10];
+    for range in &changed {
+        if let Some(bytes) = next.get_mut(range.start as usize..range.end as usize) {
+            Rng::new(range.start).fill(bytes);
+        }
     }
-    (next, vec![start as u64..start as u64 + 20_480])
+    (next, changed)
 }
 
 /// Init, backup, incremental, restore by somebody else bit for bit, removal; a second store at

@@ -1,5 +1,6 @@
 //! Test tools: simulated time and seeded chance, objects that fail on purpose, a file system
-//! that loses power, a network that fails, disks in memory, and the promises of object stores as tests for any of them.
+//! that loses power, a network that fails, disks in memory, and the promises of object stores as
+//! tests for any of them.
 //!
 //! Everything here is deterministic: a test that prints its seed can be run again.
 

@@ -62,13 +62,15 @@ impl Target {
         };
         // What follows never repeats the whole text: it may hold a secret by mistake.
         let url = Url::parse(address).map_err(|e| Usage(format!("the store is no URL: {e}")))?;
+        let advice =
+            format!("give credentials in the environment instead ({S3_KEYS}; {AZURE_KEYS})");
         let hadoop = matches!(url.scheme(), "abfs" | "abfss");
         if url.password().is_some() || !url.username().is_empty() && !hadoop {
-            return Err(Usage(format!("the store's URL holds credentials; {CREDENTIALS}")));
+            return Err(Usage(format!("the store's URL holds credentials; {advice}")));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(Usage(format!(
-                "the store's URL has a part after \"?\" or \"#\"; {CREDENTIALS}"
+                "the store's URL has a part after \"?\" or \"#\"; {advice}"
             )));
         }
         let unknown = || Usage(format!("{url} is no place for a store; a place is {FORMS}"));
@@ -119,9 +121,10 @@ impl Target {
     }
 }
 
-const CREDENTIALS: &str = "give credentials in the environment (AWS_ACCESS_KEY_ID and \
-                           AWS_SECRET_ACCESS_KEY; AZURE_STORAGE_ACCOUNT_NAME with \
-                           AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN)";
+/// Where credentials belong.
+const S3_KEYS: &str = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+const AZURE_KEYS: &str = "AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or \
+                          AZURE_STORAGE_SAS_TOKEN";
 
 /// The environment, in a fixed order.
 fn environment() -> BTreeMap<String, String> {
@@ -137,7 +140,8 @@ impl fmt::Display for Target {
     }
 }
 
-#[cfg(all(test, feature = "servers"))]
+#[cfg(test)]
+#[cfg(feature = "servers")]
 mod servers;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //! The kernel counts it for us when the child is waited for, descendants included. The peak of
 //! memory begins with what this tool itself held when it forked: so this tool stays small.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub(super) fn run(command: &mut Command, log: &Path) -> anyhow::Result<(Sample, 
     command.stdout(output).stderr(std::fs::File::create(&errors)?).stdin(Stdio::null());
     let ended = process::run(command, LIMIT)?;
     let said = std::fs::read_to_string(&errors).unwrap_or_default();
-    ensure!(ended.ok(), "{command:?}: {}\n{}", ended.words(), said.trim_end());
+    ensure!(ended.ok(), "{}: {}\n{}", words(command), ended.words(), said.trim_end());
     let cpu = ended.usage.utime.saturating_add(ended.usage.stime);
     let sample = Sample {
         seconds: ended.wall.as_secs_f64(),
@@ -47,13 +48,20 @@ pub(super) fn run(command: &mut Command, log: &Path) -> anyhow::Result<(Sample, 
     Ok((sample, std::fs::read_to_string(log).context("read the output")?))
 }
 
-/// The length of all files below a folder, or of a file.
+/// The command as one would type it, without its environment, which may hold passwords.
+fn words(command: &Command) -> String {
+    let program = command.get_program().to_string_lossy().into_owned();
+    command.get_args().fold(program, |line, word| format!("{line} {}", word.to_string_lossy()))
+}
+
+/// What all files below a folder take, or a file: their length, or less where they have holes.
 pub(super) fn stored(path: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0_u64;
     for entry in WalkDir::new(path) {
         let entry = entry?;
         if entry.file_type().is_file() {
-            bytes = bytes.saturating_add(entry.metadata()?.len());
+            let found = entry.metadata()?;
+            bytes = bytes.saturating_add(found.len().min(found.blocks().saturating_mul(512)));
         }
     }
     Ok(bytes)
@@ -99,9 +107,13 @@ mod tests {
         assert!(sample.cpu_seconds > 0.0 && sample.seconds > 0.0);
         assert!(sample.peak_bytes > 1 << 16);
         assert_eq!(stored(&folder.path().join("out")).unwrap(), 5);
+        let hole = std::fs::File::create(folder.path().join("hole")).unwrap();
+        hole.set_len(1 << 30).unwrap();
+        assert_eq!(stored(&folder.path().join("hole")).unwrap(), 0);
         let mut fails = Command::new("sh");
-        fails.args(["-c", "echo why >&2; exit 3"]);
+        fails.args(["-c", "echo why >&2; exit 3"]).env("PASSWORD", "secret");
         let error = run(&mut fails, &folder.path().join("out")).unwrap_err().to_string();
         assert!(error.contains("exit code 3") && error.contains("why"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
     }
 }

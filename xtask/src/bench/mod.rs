@@ -18,10 +18,11 @@ mod target;
 mod tool;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use clap::ValueEnum as _;
 
 use crate::process;
 use cold::Cold;
@@ -34,6 +35,9 @@ use tool::{Family, Journey, Tool};
 
 /// A cold release build on two cores.
 const BUILD_LIMIT: Duration = Duration::from_secs(45 * 60);
+
+/// Making images at the largest scale on a slow disk.
+const MAKE_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// MiB at scale 1 that stores and restored images need at most, beside the images.
 const ROOM: u64 = 24 << 10;
@@ -58,7 +62,7 @@ pub(crate) struct Options {
     /// some.
     #[arg(long, value_name = "DIR")]
     image: Option<PathBuf>,
-    /// Only make the images, in this folder, and stop.
+    /// Only make the images that the steps need, in this folder, and stop.
     #[arg(long, value_name = "DIR", conflicts_with = "image")]
     make: Option<PathBuf>,
     /// Only these tools: part of a name, several with commas.
@@ -109,7 +113,7 @@ impl Options {
 pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
     if let Some(folder) = &options.make {
         std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
-        let images = Images::make(&Name::ALL, options.permille(), options.seed, folder)?;
+        let images = Images::make(&options.wanted(), options.permille(), options.seed, folder)?;
         println!("{}", serde_json::to_string_pretty(&images.shape())?);
         return Ok(true);
     }
@@ -170,8 +174,18 @@ fn images(options: &Options, folder: &Path) -> anyhow::Result<Images> {
     let wanted = options.wanted();
     eprintln!("making images {wanted:?} at scale {}", options.scale);
     let made = folder.join("images");
-    std::fs::create_dir(&made)?;
-    Images::make(&wanted, options.permille(), options.seed, &made)
+    // In a process of its own: what it needs must not show in the peak of those that we start.
+    let mut command = Command::new(std::env::current_exe().context("find this program")?);
+    command.args(["bench", "--make"]).arg(&made);
+    command.args(["--scale", &options.scale.to_string(), "--seed", &options.seed.to_string()]);
+    for journey in options.journeys() {
+        let value = journey.to_possible_value().context("a journey without a name")?;
+        command.args(["--steps", value.get_name()]);
+    }
+    command.stdout(Stdio::null());
+    let ended = process::run(&mut command, MAKE_LIMIT)?;
+    ensure!(ended.ok(), "making the images: {}", ended.words());
+    Images::open(&made, folder)
 }
 
 /// Refuses to begin what would fill the disk.

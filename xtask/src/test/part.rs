@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use super::count::{self, Runner};
 use super::{Outcome, Places, node, python, tool};
 use crate::process::{self, Ended};
-use crate::{licence, tidy};
+use crate::{fuzz, licence, tidy};
 
 /// One part, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -29,8 +29,12 @@ pub(super) enum Part {
     Objects,
     /// Examples in the documentation.
     Doc,
+    /// The index of a simulated store of one tebibyte.
+    Capacity,
     /// The binary, as shipped and with fail points.
     Binary,
+    /// Every parser of the store, for half a minute of two processors each.
+    Fuzz,
     /// A second reader of the store, written from its description alone.
     Reader,
     /// The demo's whole journey.
@@ -53,7 +57,9 @@ impl fmt::Display for Part {
             Self::Unit => "unit",
             Self::Objects => "objects",
             Self::Doc => "doc",
+            Self::Capacity => "capacity",
             Self::Binary => "binary",
+            Self::Fuzz => "fuzz",
             Self::Reader => "reader",
             Self::Demo => "demo",
             Self::Badinput => "badinput",
@@ -65,7 +71,7 @@ impl fmt::Display for Part {
 
 impl Part {
     /// All parts, in their order.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Fmt,
         Self::Tidy,
         Self::Deny,
@@ -73,7 +79,9 @@ impl Part {
         Self::Unit,
         Self::Objects,
         Self::Doc,
+        Self::Capacity,
         Self::Binary,
+        Self::Fuzz,
         Self::Reader,
         Self::Demo,
         Self::Badinput,
@@ -88,7 +96,9 @@ impl Part {
             Self::Fmt | Self::Tidy => 60,
             Self::Deny => 240,
             Self::Clippy | Self::Unit | Self::Binary | Self::Clients => 1200,
-            Self::Doc | Self::Reader | Self::Demo | Self::Badinput => 300,
+            Self::Doc | Self::Capacity | Self::Reader | Self::Demo | Self::Badinput => 300,
+            // Half of it for a cold build.
+            Self::Fuzz => 600,
             Self::Objects | Self::Kill => 900,
         })
     }
@@ -109,7 +119,9 @@ impl Part {
             Self::Unit => run.unit(),
             Self::Objects => run.objects(),
             Self::Doc => run.doc(),
+            Self::Capacity => run.capacity(),
             Self::Binary => run.binary(),
+            Self::Fuzz => run.fuzz(),
             Self::Reader => run.pytest(READER, &[]),
             Self::Demo => run.demo(),
             Self::Badinput => run.pytest(CLIENTS, &["-m", "badinput"]),
@@ -119,7 +131,19 @@ impl Part {
     }
 }
 
-const CLIPPY: [&str; 6] = ["--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+const CLIPPY: [&str; 7] = [
+    "--workspace",
+    "--all-targets",
+    "--locked",
+    // Tests that no other part compiles.
+    "--features=tresor/servers",
+    "--",
+    "-D",
+    "warnings",
+];
+
+/// For each target, on two processors.
+const FUZZ_SECONDS: u64 = 15;
 
 const CLIENTS: &str = "crates/tresor/tests/clients/python";
 const READER: &str = "crates/store/tests/reader";
@@ -237,6 +261,16 @@ impl Run<'_> {
         self.counted(&mut self.cargo(&rest), Runner::Libtest, true)
     }
 
+    /// Millions of entries go through it: the store alone is optimised, all else is as built.
+    fn capacity(&self) -> anyhow::Result<Outcome> {
+        let mut command = self.cargo(&["--config", "profile.dev.package.tresor-store.opt-level=2"]);
+        command
+            .args(["test", "--locked", "-p", "tresor-store", "--lib"])
+            .args(["--", "--nocapture", "index::capacity"])
+            .env("TRESOR_CAPACITY_TIB", "1");
+        self.counted(&mut command, Runner::Libtest, false)
+    }
+
     fn counted(
         &self,
         command: &mut Command,
@@ -285,6 +319,29 @@ impl Run<'_> {
             return Ok(Outcome { logs: vec![log], ..Outcome::of(false, note) });
         }
         Ok(outcome(ended, log))
+    }
+
+    /// Each target counts as one check; that they build is no check of its own.
+    fn fuzz(&self) -> anyhow::Result<Outcome> {
+        let Places { root, target, work, .. } = self.places;
+        let (built, log) = fuzz::build(root, target, work, self.left())?;
+        if !built {
+            return Ok(Outcome { logs: vec![log], ..Outcome::of(false, "no build".to_owned()) });
+        }
+        let (mut outcome, mut inputs) = (Outcome::absent(String::new()), 0_u64);
+        for name in fuzz::targets(root)? {
+            let fuzzed = fuzz::run(root, target, work, &name, FUZZ_SECONDS)?;
+            inputs = inputs.saturating_add(fuzzed.inputs);
+            if fuzzed.ok {
+                outcome.count.passed = outcome.count.passed.saturating_add(1);
+            } else {
+                outcome.count.failed = outcome.count.failed.saturating_add(1);
+                outcome.logs.push(fuzzed.log);
+                outcome.note = format!("{}, ", fuzzed.target);
+            }
+        }
+        outcome.note.push_str(&format!("{inputs} inputs"));
+        Ok(outcome)
     }
 
     /// The Python tests in a folder of the checkout that pytest selects so.

@@ -1,5 +1,154 @@
-//! Collection of garbage.
+//! Collection of garbage: freeing what no point reaches, beside everything else that runs.
+//!
+//! ```text
+//! mark -> condemn (record) -> writers that cannot know end or are voided -> mark again, release
+//! what is reached -> confirm (record) -> delete packs -> replace index runs -> clear records
+//! ```
+//!
+//! # What must always hold
+//!
+//! 1. A pack is deleted only if it was condemned, durably, *before* the writers were listed that
+//!    the decision waits for, and if the roots were listed *after* they had all ended.
+//! 2. A writer relies on a pack only if, after its announcement, the pack was there and no
+//!    condemned record named it (see `ingest::present`). So it is awaited or it does not matter.
+//! 3. A copy of a chunk stands in for another one only if its pack is there and in no condemned
+//!    record of anybody, by lists made in this order: condemned records, packs, roots. Of two
+//!    collectors that condemn two copies at least one sees the other's record.
+//! 4. A decision is one create-only record: the first counts. It counts only while its sentence
+//!    is there, and a sentence is cleared away before its decision.
+//! 5. Clocks decide when a lost writer is voided, never whether something may be deleted.
+//!
+//! Anybody may be killed or paused anywhere, for ever. The next run goes on from the records.
+//! `docs/adr/0003-collection.md` has the sequences that were argued.
 
+mod mark;
 mod record;
+mod run;
+mod settle;
+mod sort;
+mod table;
+mod tidy;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::margins;
+use crate::point::PointKey;
+use crate::source::Watch;
+use crate::vault::Store;
 
 pub(crate) use record::CONDEMNED;
+
+/// How to collect garbage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Collect {
+    /// Only say what would be done. Nothing is written or deleted.
+    pub dry_run: bool,
+    /// Unused bytes in packs that are left alone, in percent of all bytes. Above this the packs
+    /// with the largest unused part are rewritten.
+    pub max_unused_percent: f64,
+    /// Packs below this size are gathered into larger ones, in bytes.
+    pub small_pack_bytes: u64,
+    /// Most bytes that one call copies out of packs that are rewritten.
+    pub rewrite_bytes: u64,
+    /// Age, by the domain clock, at which a writer that has not committed is given up: its point
+    /// can then never be made. Longer than the longest backup.
+    pub void_after: Duration,
+    /// Ids sorted in memory while marking, 32 bytes each; more are sorted on disk, in the cache
+    /// folder.
+    pub sort_ids: usize,
+}
+
+impl Default for Collect {
+    fn default() -> Self {
+        Self {
+            dry_run: false,
+            max_unused_percent: 5.0,
+            small_pack_bytes: 4 << 20,
+            rewrite_bytes: 4 << 30,
+            void_after: Duration::from_secs(24 * 3600),
+            sort_ids: margins::SORT_IDS,
+        }
+    }
+}
+
+/// A writer that a collection waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its name.
+    pub writer: Uuid,
+    /// The point that it wants to make.
+    pub point: PointKey,
+    /// When it announced itself, by the domain clock.
+    pub since: Timestamp,
+}
+
+/// What a collection did or, as a dry run, would do. All sizes are bytes of whole objects, except
+/// where it says otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Points that are listed.
+    pub points: u64,
+    /// Points, pins and parents of writers: everything that keeps bytes.
+    pub roots: u64,
+    /// Packs in the store before anything was done.
+    pub packs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes of frames in them that are needed.
+    pub live_bytes: u64,
+    /// Packs in which nothing is needed, found by this run.
+    pub dead_packs: u64,
+    /// Their bytes.
+    pub dead_bytes: u64,
+    /// Packs from which what is needed was copied, so that they can go too.
+    pub rewritten_packs: u64,
+    /// Their bytes.
+    pub rewritten_bytes: u64,
+    /// Bytes of frames copied out of them.
+    pub copied_bytes: u64,
+    /// Packs deleted by this run, also those that earlier runs had condemned. A dry run says how
+    /// many could be, at once or once writers have ended.
+    pub deleted_packs: u64,
+    /// Their bytes: what was freed. Bytes of new packs are not subtracted.
+    pub freed_bytes: u64,
+    /// Condemned packs that were needed after all.
+    pub released_packs: u64,
+    /// Writers that must end, or become older than `void_after`, before the rest can be freed.
+    /// If there are any, collect again later; the next run goes on.
+    pub waiting_for: Vec<Waiting>,
+    /// Points that can never be made any more, because their writers were given up.
+    pub voided: Vec<PointKey>,
+    /// Chunks and map nodes that are needed and nowhere. If there are any, nothing was condemned
+    /// or deleted: verify and repair the store first.
+    pub lost_ids: u64,
+    /// Some of them, in hex.
+    pub lost: Vec<String>,
+    /// Points whose maps cannot be read for that.
+    pub lost_points: Vec<PointKey>,
+    /// Entries of the index before.
+    pub entries_before: u64,
+    /// Entries of the index after.
+    pub entries_after: u64,
+}
+
+impl Store {
+    /// Frees what no point, pin or writer needs; may run beside anything, also beside itself.
+    ///
+    /// The watcher is told of bytes freed (as work) and of bytes stored anew; stopped by it, or
+    /// killed, the next call goes on. Check [`Collected::lost_ids`] (nothing is deleted while
+    /// something is lost) and [`Collected::waiting_for`] (the rest is freed by a later call).
+    ///
+    /// Fails with [`ErrorKind::Corrupt`], deleting nothing, where a damaged point, pin, writer or
+    /// index run hides what is needed: verify and repair the store first.
+    pub fn collect(&self, how: &Collect, watch: &dyn Watch) -> Result<Collected> {
+        run::Run::new(self, how, watch).all()
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the collection was cancelled")
+}

@@ -4,10 +4,9 @@ use std::fs;
 use std::sync::Arc;
 
 use super::run::Run;
-use super::{Index, Pages};
+use super::{Index, Pages, tier};
 use crate::error::Result;
 use crate::id::Id;
-use crate::margins;
 
 /// The entries of the runs that earlier attempts at one point wrote.
 #[derive(Default)]
@@ -34,13 +33,20 @@ impl Attempt {
 
     pub(super) fn push(&mut self, run: Run, index: &Index) -> Result<()> {
         self.runs.push(Arc::new(run));
-        if self.runs.len() < margins::ATTEMPT_RUNS {
-            return Ok(());
+        loop {
+            let sizes: Vec<u64> = self.runs.iter().map(|run| run.entries()).collect();
+            let due = tier::due(&sizes);
+            if due.is_empty() {
+                return Ok(());
+            }
+            let old: Vec<_> = due.iter().filter_map(|place| self.runs.get(*place)).collect();
+            let old: Vec<Arc<Run>> = old.into_iter().cloned().collect();
+            let joined = index.join(&old, "attempt")?;
+            self.runs.retain(|run| old.iter().all(|old| !Arc::ptr_eq(run, old)));
+            self.runs.push(Arc::new(joined));
+            // Left over, the file goes at the next open.
+            old.iter().for_each(|run| drop(fs::remove_file(run.path())));
         }
-        let joined = index.join(&self.runs, "attempt")?;
-        self.clear();
-        self.runs.push(Arc::new(joined));
-        Ok(())
     }
 
     fn clear(&mut self) {

@@ -24,7 +24,7 @@ const DEFAULT: &str = "0.0625";
 const CHUNKS: f64 = (1u64 << 24) as f64;
 
 /// Entries of a run, and chunks of a pack.
-const RUN: u64 = 1 << 15;
+const RUN: u64 = 24_000;
 const PACK: u64 = 256;
 
 const LOOK_UPS: u64 = 10_000;
@@ -85,7 +85,7 @@ fn measure() {
     let env = Env::system();
     let ring = Arc::new(KeyRing::random(env.uuid(), Domain::random(&env), &env));
     let local = Arc::new(LocalObjects::open(kept.path()).unwrap());
-    let objects = Objects::new(local, rt.handle().clone(), Env::system());
+    let objects = Objects::new(local, rt.handle().clone(), env.clone());
     let open =
         || Index::open(objects.clone(), Arc::clone(&ring), env.clone(), cache.path()).unwrap();
     let before = status("VmRSS:");

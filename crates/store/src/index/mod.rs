@@ -27,9 +27,12 @@ mod attempt;
 mod build;
 #[cfg(test)]
 mod capacity;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod inspect;
 mod merge;
 mod page;
+mod rewrite;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -60,6 +63,7 @@ use crate::quarantine::Shunned;
 
 pub(crate) use attempt::Attempt;
 pub(crate) use page::Pages;
+pub(crate) use rewrite::Snapshot;
 use run::{MERGED, Run};
 
 const FOLDER: &str = "index";
@@ -191,6 +195,16 @@ impl Index {
         state.bad.values().cloned().collect()
     }
 
+    /// Whether the store has so many runs for its entries that they are worth replacing by fewer:
+    /// each costs a request when a cache is filled, and memory. Many small backups leave such
+    /// runs; only a collection replaces them, because it alone knows which are settled.
+    #[allow(dead_code, reason = "the collector asks")]
+    pub(crate) fn crowded(&self) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let entries: u64 = state.segments.iter().map(|run| run.entries()).sum();
+        tier::crowded(state.known.len() as u64, entries)
+    }
+
     /// Removes the local copy: it is damaged.
     fn forget(&self) -> Result<()> {
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,31 +219,39 @@ impl Index {
     /// there were new ones. A damaged run counts as absent: what only it named is not found.
     pub(crate) fn refresh(&self) -> Result<bool> {
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        let listed = self.objects.list(FOLDER)?;
-        let named = || listed.iter().filter_map(|name| Some((name, parse(name)?.1)));
-        self.retire(&named().map(|(_, run)| run).collect())?;
         let mut found = false;
-        for (name, run) in named() {
-            if self.knows(run) {
-                continue;
-            }
-            let fetched = match self.fetch(name, run, "run") {
-                // Replaced by a merged run since it was listed.
-                Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                other => other,
-            };
-            match fetched.and_then(|copy| self.install(run, copy)) {
-                Ok(()) => found = true,
-                Err(e) if damage::is_damage(&e) => {
-                    let damaged = Damaged::new(format!("{FOLDER}/{name}"), &e);
-                    tracing::error!(object = damaged.object, why = damaged.why, "damaged run");
-                    let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-                    state.bad.insert(run, damaged);
+        for _ in 0..margins::LISTINGS {
+            let listed = self.objects.list(FOLDER)?;
+            let named = || listed.iter().filter_map(|name| Some((name, parse(name)?.1)));
+            self.retire(&named().map(|(_, run)| run).collect())?;
+            let mut replaced = false;
+            for (name, run) in named().filter(|(_, run)| !self.knows(*run)) {
+                match self.fetch(name, run, "run") {
+                    // What replaced it was not listed yet.
+                    Err(e) if e.kind() == ErrorKind::NotFound => replaced = true,
+                    fetched => found |= self.take(name, run, fetched)?,
                 }
-                Err(e) => return Err(e),
+            }
+            if !replaced {
+                return Ok(found);
             }
         }
-        Ok(found)
+        Err(Error::new(ErrorKind::Transient, "the runs of the index change too fast: try again"))
+    }
+
+    /// Installs a run that was fetched; false if it is damaged.
+    fn take(&self, name: &str, run: Uuid, fetched: Result<Run>) -> Result<bool> {
+        match fetched.and_then(|copy| self.install(run, copy)) {
+            Ok(()) => Ok(true),
+            Err(e) if damage::is_damage(&e) => {
+                let damaged = Damaged::new(format!("{FOLDER}/{name}"), &e);
+                tracing::error!(object = damaged.object, why = damaged.why, "damaged run");
+                let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+                state.bad.insert(run, damaged);
+                Ok(false)
+            }
+            Err(e) => Err(e),
+        }
     }
 
     /// Drops every segment with entries of a run that is not in the store any more: such a run
@@ -419,13 +441,37 @@ impl Folder {
             let lock = File::open(&path).map_err(fail)?;
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {
-                    return Ok(Self { path, durable, _lock: lock });
+                    let folder = Self { path, durable, _lock: lock };
+                    folder.clear_others(&top, slot);
+                    return Ok(folder);
                 }
                 Err(e) if io::Error::from(e).kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => return Err(fail(e.into())),
             }
         }
         Err(Error::new(ErrorKind::Invalid, "too many handles share one cache folder"))
+    }
+
+    /// Empties the folders that other handles left when they were closed: the cache holds one
+    /// copy for each handle that is open now, not for each that ever was.
+    fn clear_others(&self, top: &Path, own: u32) {
+        for slot in (0..margins::CACHE_SLOTS).filter(|slot| *slot != own) {
+            let path = top.join(slot.to_string());
+            let Ok(lock) = File::open(&path) else { continue };
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+                continue;
+            }
+            for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
+                self.discard(&entry.path());
+            }
+        }
+    }
+
+    /// Removes a file that is of no use. One that stays only takes room.
+    fn discard(&self, path: &Path) {
+        if let Err(e) = self.durable.remove(path) {
+            tracing::warn!(path = %path.display(), error = %e, "a cached file stays");
+        }
     }
 
     /// Opens the segments that an earlier handle left. What cannot be opened is removed: the
@@ -443,7 +489,7 @@ impl Folder {
                     state.known.extend(run.names());
                     state.segments.push(Arc::new(run));
                 }
-                None => self.durable.remove(&path).map_err(fail)?,
+                None => self.discard(&path),
             }
         }
         Ok(state)

@@ -1,6 +1,7 @@
 //! Reading a run from a local file, page by page.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,7 +57,10 @@ impl Run {
         let file = File::open(path).map_err(fail)?;
         let size = file.metadata().map_err(fail)?.len();
         let mut head = [0; HEAD];
-        file.read_exact_at(&mut head, 0).map_err(fail)?;
+        file.read_exact_at(&mut head, 0).map_err(|e| match e.kind() {
+            ErrorKind::UnexpectedEof => Error::corrupt("an index run has no head").because(e),
+            _ => fail(e),
+        })?;
         let (epoch, salt) = decode_head(ring.store, &head)?;
         let key = ring.object(PURPOSE, epoch, &salt)?;
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
@@ -157,6 +161,18 @@ impl Run {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// The packs that are named here.
+    pub(super) fn packs(&self) -> Result<Vec<Pack>> {
+        let mut out = Vec::new();
+        for page in self.tail.first_pack()..self.tail.first_cover() {
+            let body = self.read(page, page)?;
+            for place in 0..PACKS.min((self.tail.packs as usize).saturating_sub(out.len())) {
+                out.push(pack_at(&body, place)?);
+            }
+        }
+        Ok(out)
     }
 
     /// All entries in order, for merging.
@@ -280,12 +296,7 @@ impl Entries<'_> {
             return Ok(None);
         }
         if self.packs.is_empty() {
-            for page in self.run.tail.first_pack()..self.run.tail.first_cover() {
-                let body = self.run.read(page, page)?;
-                for place in 0..PACKS {
-                    self.packs.push(pack_at(&body, place)?);
-                }
-            }
+            self.packs = self.run.packs()?;
         }
         let (page, place) = (self.next / ENTRIES as u64, (self.next % ENTRIES as u64) as usize);
         if place == 0 {

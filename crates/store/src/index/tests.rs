@@ -147,13 +147,12 @@ fn a_damaged_cache_is_only_a_cache() {
 fn what_an_attempt_stored_is_told_apart() {
     let rig = Rig::new();
     let index = rig.open();
-    for run in 0..(margins::ATTEMPT_RUNS as u32 + 3) {
+    for run in 0..35 {
         index.publish(&point(1), &[(id(run, 0), location(run))]).unwrap();
     }
     index.publish(&point(2), &[(id(5000, 0), location(1))]).unwrap();
     let attempt = index.attempt(&point(1)).unwrap();
-    let runs = 0..margins::ATTEMPT_RUNS as u32 + 3;
-    assert!(runs.into_iter().all(|run| attempt.holds(&id(run, 0), &index).unwrap()));
+    assert!((0..35).all(|run| attempt.holds(&id(run, 0), &index).unwrap()));
     assert!(!attempt.holds(&id(5000, 0), &index).unwrap());
     assert!(index.attempt(&point(3)).unwrap().is_empty());
     let files = fs::read_dir(&index.folder.path).unwrap().count();
@@ -233,3 +232,40 @@ fn a_damaged_run_is_left_out_and_leaves_no_file() {
 }
 
 const HEAD_AND_A_BIT: usize = 100;
+
+/// However little is left of a run: it is damage, and the store opens without it.
+#[test]
+fn a_run_that_was_cut_short_is_left_out() {
+    for left in [0, 10, 67, 68, 4000, 68 + 4096, 68 + 4096 + 1] {
+        let rig = Rig::new();
+        let index = rig.open();
+        index.publish(&point(1), &[(id(1, 0), location(1))]).unwrap();
+        let name = index.objects.list(FOLDER).unwrap().remove(0);
+        let object = format!("{FOLDER}/{name}");
+        let bytes = rig.objects.get(&object, margins::RUN).unwrap();
+        index.objects.delete(&object).unwrap();
+        index.objects.create_unique(&object, bytes.slice(..left)).unwrap();
+        let other = rig.cache.path().join("other");
+        let (ring, env) = (Arc::clone(&rig.ring), rig.env.clone());
+        let again = Index::open(rig.objects.clone(), ring, env, &other).unwrap();
+        assert_eq!(again.damaged()[0].object, object, "{left} bytes");
+        assert_eq!(again.find(&id(1, 0)).unwrap(), None);
+        assert_eq!(fs::read_dir(&again.folder.path).unwrap().count(), 0, "{left} bytes");
+    }
+}
+
+/// A run that is fetched in several pieces is the run that was written.
+#[test]
+fn a_run_of_several_pieces_is_whole() {
+    let rig = Rig::new();
+    let entries: Vec<_> = (0..100_000).map(|n| (id(n, 0), location(n))).collect();
+    rig.open().publish(&point(1), &entries).unwrap();
+    let (ring, env) = (Arc::clone(&rig.ring), rig.env.clone());
+    let other = rig.cache.path().join("other");
+    let index = Index::open(rig.objects.clone(), ring, env, &other).unwrap();
+    let size = fs::read_dir(&index.folder.path).unwrap().next().unwrap().unwrap().metadata();
+    assert!(size.unwrap().len() > margins::FETCH);
+    assert!(index.damaged().is_empty());
+    let some = entries.iter().step_by(37);
+    assert!(some.into_iter().all(|(id, at)| index.find(id).unwrap() == Some(*at)));
+}

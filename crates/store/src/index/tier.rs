@@ -6,7 +6,7 @@
 //! most three segments a tier. What a merge makes is bounded, because the memory of a merge grows
 //! with it: segments that are more than half of that bound are left alone.
 
-use crate::margins::{SEGMENT_ENTRIES, SEGMENT_FAN, TIER_ENTRIES};
+use crate::margins::{SEGMENT_ENTRIES, SEGMENT_FAN, STORE_RUN_ENTRIES, STORE_RUNS, TIER_ENTRIES};
 
 /// Positions of the segments to be merged now, given the entries of each; empty if none.
 pub(super) fn due(sizes: &[u64]) -> Vec<usize> {
@@ -29,6 +29,11 @@ pub(super) fn due(sizes: &[u64]) -> Vec<usize> {
     };
     let chosen: Vec<usize> = small.iter().take_while(fits).map(|(_, place)| *place).collect();
     if chosen.len() < 2 { Vec::new() } else { chosen }
+}
+
+/// Whether a store has too many runs for its entries.
+pub(super) fn crowded(runs: u64, entries: u64) -> bool {
+    runs > STORE_RUNS + entries / STORE_RUN_ENTRIES
 }
 
 /// Most segments that an index of `entries` entries has once nothing is due.
@@ -80,6 +85,14 @@ mod tests {
         }
         assert_eq!(sizes.iter().sum::<u64>(), total);
         (sizes, written, largest)
+    }
+
+    #[test]
+    fn many_small_runs_are_worth_merging_and_few_are_not() {
+        assert!(!crowded(64, 100) && crowded(65, 100), "a small store");
+        assert!(crowded(10_000, 1 << 24), "ten thousand small backups");
+        assert!(crowded(2048, 1 << 24), "one first backup of a tebibyte");
+        assert!(!crowded((1 << 24) / 131_072, 1 << 24), "what merging leaves");
     }
 
     #[test]

@@ -25,6 +25,8 @@
 mod bundle;
 mod change;
 mod copies;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod recovery;
 mod sheet;
 mod slot;
@@ -105,7 +107,7 @@ struct Held {
 
 impl KeyRing {
     /// Random keys that no slot keeps.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn random(store: Uuid, domain: Domain, env: &Env) -> Self {
         let epochs = Epochs::from([(1, Zeroizing::new(env.bytes()))]);
         let held = RwLock::new(Held { key: Some(Zeroizing::new(env.bytes())), epochs });

@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{
     GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
@@ -177,15 +177,8 @@ impl Objects {
 
     /// The last parts of the names of all objects in a folder, sorted, and their sizes.
     pub(crate) fn sizes(&self, folder: &str) -> Result<Vec<(String, u64)>> {
-        let prefix = Path::from(folder);
-        let mut found: Vec<(String, u64)> = self.retry(|| {
-            let listed = self.store.list(Some(&prefix));
-            let name = |meta: &ObjectMeta| meta.location.filename().unwrap_or_default().to_owned();
-            let found = listed.map_ok(|meta| (name(&meta), meta.size)).boxed().try_collect();
-            self.rt
-                .block_on(found)
-                .map_err(|e| Error::object(format!("folder {folder} cannot be listed"), e))
-        })?;
+        let name = |meta: &ObjectMeta| meta.location.filename().unwrap_or_default().to_owned();
+        let mut found = self.list_with(folder, |meta| Some((name(meta), meta.size)))?;
         found.sort_unstable();
         Ok(found)
     }
@@ -203,6 +196,25 @@ impl Objects {
                 Ok(counts)
             });
             self.rt.block_on(counted).map_err(|e| Error::object("the store cannot be listed", e))
+        })
+    }
+
+    /// What `pick` makes of all objects in a folder and below it, in no order.
+    pub(crate) fn list_with<T>(
+        &self,
+        folder: &str,
+        pick: impl Fn(&ObjectMeta) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let prefix = Path::from(folder);
+        self.retry(|| {
+            let listed = self.store.list(Some(&prefix));
+            let found = listed.try_fold(Vec::new(), |mut found, meta| {
+                found.extend(pick(&meta));
+                async move { Ok(found) }
+            });
+            self.rt
+                .block_on(found)
+                .map_err(|e| Error::object(format!("folder {folder} cannot be listed"), e))
         })
     }
 

@@ -16,7 +16,7 @@ use object_store::{
 };
 use tokio::runtime::Handle;
 
-use super::{Bucket, CREDENTIALS, Provider};
+use super::{AZURE_KEYS, Bucket, Provider, S3_KEYS};
 use crate::usage::Usage;
 
 /// For one request with its body: a pack of 32 MiB passes at 1 Mbit/s. A peer that is gone is
@@ -49,11 +49,12 @@ impl Bucket {
         match asked {
             Ok(Ok(_)) => Ok(objects),
             Ok(Err(e)) => {
-                let advice = self.advice(&e);
-                Err(e).with_context(|| format!("{} cannot be used: {advice}", self.url))
+                let (advice, cause) = (self.advice(Some(&e)), cause(&e));
+                anyhow::bail!("{} cannot be used: {advice} (it said: {cause})", self.url)
             }
             Err(_) => {
-                anyhow::bail!("{} gave no answer within {} s", self.url, FIRST.as_secs())
+                let (advice, limit) = (self.advice(None), FIRST.as_secs());
+                anyhow::bail!("{} gave no answer within {limit} s: {advice}", self.url)
             }
         }
     }
@@ -113,26 +114,46 @@ impl Bucket {
     }
 
     /// What to do about a first request that failed.
-    fn advice(&self, error: &Error) -> String {
-        let (bucket, endpoint) = match self.provider {
-            Provider::S3 => ("bucket", "AWS_ENDPOINT_URL and AWS_REGION"),
-            Provider::Azure => ("container", "AZURE_STORAGE_ENDPOINT"),
+    fn advice(&self, error: Option<&Error>) -> String {
+        let (bucket, endpoint, keys) = match self.provider {
+            Provider::S3 => ("bucket", "AWS_ENDPOINT_URL and AWS_REGION", S3_KEYS),
+            Provider::Azure => ("container", "AZURE_STORAGE_ENDPOINT", AZURE_KEYS),
         };
-        match error {
-            Error::NotFound { .. } => format!(
-                "there is no such {bucket} for these credentials; make the {bucket} or correct \
-                 its name"
-            ),
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-                format!(
-                    "the credentials were refused; they must allow to list, read, write and \
-                     delete in this {bucket}: {CREDENTIALS}"
-                )
-            }
-            _ => format!(
-                "check the network, {endpoint}, and that there are credentials: {CREDENTIALS}"
-            ),
+        // A failed list says its status in words only.
+        let said = error.map(|e| chain(e)).unwrap_or_default();
+        let says = |codes: &[&str]| {
+            codes.iter().any(|code| said.contains(&format!("status code: {code}")))
+        };
+        if matches!(error, Some(Error::NotFound { .. })) || says(&["404"]) {
+            return format!("there is no such {bucket}; make it, or correct its name");
         }
+        let denied =
+            matches!(error, Some(Error::PermissionDenied { .. } | Error::Unauthenticated { .. }));
+        if denied || says(&["401", "403"]) {
+            return format!(
+                "the credentials were refused; they must allow to list, read, write and delete \
+                 in this {bucket} ({keys})"
+            );
+        }
+        format!("check the network, {endpoint}, and the credentials ({keys})")
+    }
+}
+
+/// An error with everything behind it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let links = std::iter::successors(Some(error), |link| link.source());
+    links.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// What a server or the network said, without the papers around it.
+fn cause(error: &dyn std::error::Error) -> String {
+    let links = std::iter::successors(Some(error), |link| link.source());
+    let said = links.last().map(ToString::to_string).unwrap_or_default();
+    let line = said.split(['<', '\n']).next().unwrap_or_default().trim_end_matches([':', ' ']);
+    let code = said.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    match code {
+        Some((code, _)) => format!("{line}, {code}"),
+        None => line.to_owned(),
     }
 }
 

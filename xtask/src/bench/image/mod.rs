@@ -56,7 +56,7 @@ pub(super) enum Name {
 impl Name {
     pub(super) const ALL: [Self; 5] = [Self::D0, Self::D1, Self::D2, Self::R, Self::Z];
 
-    fn file(self) -> &'static str {
+    pub(super) fn file(self) -> &'static str {
         match self {
             Self::D0 => "D0.img",
             Self::D1 => "D1.img",

@@ -42,7 +42,8 @@ fn the_bytes_never_change() {
     // A new hash makes older figures incomparable: change the generator only for a reason.
     let (_kept, images) = made(&[Name::D0, Name::D2], 1);
     let hash = |name| blake3::hash(&bytes(&images, name)).to_hex().as_str()[..16].to_owned();
-    assert_eq!([hash(Name::D0), hash(Name::D1), hash(Name::D2)], ["", "", ""]);
+    let all = [Name::D0, Name::D1, Name::D2].map(hash);
+    assert_eq!(all, ["d068b9bee49722c7", "a2094b439e13decf", "656d51f6a2337718"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
+use super::super::image::Name;
 use super::{Backup, Family, Journey, PASSWORD, Place, RESTIC, Tool};
 
 pub(super) struct Restic {
@@ -17,6 +18,12 @@ impl Restic {
         command.env("RESTIC_PASSWORD", PASSWORD).env("RESTIC_REPOSITORY", &place.store);
         command.env_remove("RESTIC_PASSWORD_FILE").args(["--json", "--no-cache"]);
         command
+    }
+
+    /// True from version 0.15 on.
+    fn leaves_holes(&self) -> bool {
+        let help = Command::new(&self.program).args(["restore", "--help"]).output();
+        help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--sparse"))
     }
 }
 
@@ -55,17 +62,14 @@ impl Tool for Restic {
     }
 
     fn restore(&self, place: &Place, point: &str, image: &str, out: &Path) -> Command {
-        let mut help = Command::new(&self.program);
-        help.args(["restore", "--help"]);
-        let sparse = help
-            .output()
-            .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("--sparse"));
-        if sparse {
+        let sparse = self.leaves_holes();
+        if sparse || image != Name::Z.file() {
             let mut command = self.repository(place);
-            command.args(["restore", "--sparse", point, "--target"]).arg(out);
+            command.arg("restore").args(sparse.then_some("--sparse"));
+            command.args([point, "--target"]).arg(out);
             return command;
         }
-        // Before 0.15 it writes every zero; with dd beside it, it leaves the holes.
+        // It would write 64 GiB of zeros; with dd beside it, it leaves the holes.
         let mut command = place.command(Path::new("sh"));
         command.env("RESTIC_PASSWORD", PASSWORD).env("RESTIC_REPOSITORY", &place.store);
         // A dump that fails is seen when the restored file is compared.

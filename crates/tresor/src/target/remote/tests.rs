@@ -72,4 +72,5 @@ fn a_server_that_is_not_there_is_told_at_once_with_advice() {
     let error = bucket("s3://bucket/a").connect(&pairs, rt.handle()).unwrap_err();
     let said = format!("{error:#}");
     assert!(said.contains("s3://bucket/a") && said.contains("AWS_ENDPOINT_URL"), "{said}");
+    assert!(said.contains("refused"), "{said}");
 }

@@ -1,0 +1,244 @@
+//! One collection.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::mark::Reach;
+use super::record::Sentences;
+use super::table::{Lost, Row, Table, join};
+use super::{Collect, Collected};
+use crate::error::{Error, Result};
+use crate::pin::WriterRecord;
+use crate::point::PointKey;
+use crate::source::Watch;
+use crate::vault::Store;
+
+/// A collection under way.
+pub(super) struct Run<'a> {
+    pub(super) store: &'a Store,
+    pub(super) how: &'a Collect,
+    pub(super) watch: &'a dyn Watch,
+    pub(super) reach: Reach,
+    pub(super) out: Collected,
+}
+
+/// What a mark found.
+pub(super) struct Plan {
+    /// Every pack that is there, with what is needed of it.
+    pub(super) table: Table,
+    /// Packs that work in flight may find again.
+    pub(super) kept: BTreeSet<Uuid>,
+    /// Packs in which nothing is needed.
+    pub(super) dead: Vec<Uuid>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(store: &'a Store, how: &'a Collect, watch: &'a dyn Watch) -> Self {
+        let reach = Reach::new(store, how.sort_ids);
+        Self { store, how, watch, reach, out: Collected::default() }
+    }
+
+    /// The whole of it. Each step leaves the store in order, whoever goes on from there.
+    pub(super) fn all(mut self) -> Result<Collected> {
+        if !self.how.dry_run {
+            self.store.inner().probe()?;
+            self.finish()?;
+            self.give_up_lost_writers()?;
+            if !self.decide()? {
+                return Ok(self.out);
+            }
+        }
+        let Some(plan) = self.plan()? else {
+            return Ok(self.out);
+        };
+        if self.how.dry_run {
+            self.foretell(&plan)?;
+            return Ok(self.out);
+        }
+        self.store.condemn(&plan.dead)?;
+        if self.decide()? {
+            self.tidy()?;
+        }
+        self.out.entries_after = self.store.inner().index.snapshot().len();
+        Ok(self.out)
+    }
+
+    /// Ends what earlier runs have decided, and clears away what means nothing any more.
+    fn finish(&mut self) -> Result<()> {
+        let found = self.store.sentences()?;
+        let mut over: BTreeMap<Uuid, BTreeSet<Uuid>> = BTreeMap::new();
+        for id in found.awaited.iter().chain(found.confirmed.keys()) {
+            if !found.condemned.contains_key(id) {
+                self.store.close(*id)?;
+            }
+        }
+        for (id, packs) in &found.condemned {
+            let dead = match (found.confirmed.get(id), packs) {
+                (Some(Some(dead)), _) => Some(dead.clone()),
+                // Nobody can tell what was decided: its packs stay as they are.
+                (Some(None), _) => None,
+                // Nobody can tell which packs it names: it is decided that none are dead.
+                (None, None) => self.store.confirm(*id, BTreeSet::new())?,
+                (None, Some(_)) => None,
+            };
+            over.extend(dead.map(|dead| (*id, dead)));
+        }
+        if over.is_empty() {
+            return Ok(());
+        }
+        let table = Table::list(&self.store.inner().objects, BTreeSet::new())?;
+        self.sweep(&table, over)
+    }
+
+    /// Marks, and says which packs are dead; nothing where something needed is lost.
+    fn plan(&mut self) -> Result<Option<Plan>> {
+        let inner = self.store.inner();
+        let barred = self.store.sentences()?.packs();
+        let mut table = Table::list(&inner.objects, barred)?;
+        let writers = self.reach.add(self.store, self.watch)?;
+        let open = self.open_points(&writers)?;
+        let index = inner.index.snapshot();
+        let lost = table.count(&mut self.reach, &index, self.watch)?;
+        let mut kept = BTreeSet::new();
+        for point in &open {
+            kept.extend(inner.index.packs_of(point)?);
+        }
+        let dead = |row: &&Row| {
+            let in_flight = kept.contains(&row.name) || (!row.indexed && !open.is_empty());
+            row.live == 0 && !row.condemned && !in_flight
+        };
+        let dead = table.rows().iter().filter(dead).map(|row| row.name).collect();
+        let plan = Plan { table, kept, dead };
+        self.describe(&plan, index.len());
+        Ok(self.whole(&lost).then_some(plan))
+    }
+
+    fn describe(&mut self, plan: &Plan, entries: u64) {
+        let out = &mut self.out;
+        let rows = plan.table.rows();
+        (out.points, out.roots) = (self.reach.points, self.reach.roots);
+        (out.packs, out.bytes) = (rows.len() as u64, rows.iter().map(|row| row.size).sum());
+        out.live_bytes = rows.iter().map(|row| row.live).sum();
+        out.dead_packs = plan.dead.len() as u64;
+        let dead = plan.dead.iter().filter_map(|pack| plan.table.get(pack));
+        out.dead_bytes = dead.map(|row| row.size).sum();
+        (out.entries_before, out.entries_after) = (entries, entries);
+    }
+
+    /// Completes the figures of a dry run.
+    fn foretell(&mut self, plan: &Plan) -> Result<()> {
+        let doomed = plan.table.rows().iter().filter(|row| row.condemned && row.live == 0);
+        let (packs, bytes) = doomed.fold((0, 0), |(n, b), row| (n + 1, b + row.size));
+        let out = &mut self.out;
+        out.deleted_packs = out.dead_packs + packs;
+        out.freed_bytes = out.dead_bytes + bytes;
+        let writers = self.store.writers()?;
+        let open = self.open_points(&writers)?;
+        self.wait(writers.iter().filter(|writer| open.contains(&writer.point)));
+        Ok(())
+    }
+
+    /// Decides about all sentences that nobody has decided, as far as their writers have ended,
+    /// and deletes what is dead. False: something is lost, nothing was decided.
+    pub(super) fn decide(&mut self) -> Result<bool> {
+        let mut ready = self.settle()?;
+        if ready.is_empty() {
+            return Ok(true);
+        }
+        // Condemned records, then packs, then roots: see the rules of this module.
+        let found = self.store.sentences()?;
+        let barred = readable(&found)?;
+        let mut table = Table::list(&self.store.inner().objects, barred)?;
+        self.reach.add(self.store, self.watch)?;
+        let index = self.store.inner().index.snapshot();
+        let (mut needed, mut lost) = (BTreeSet::new(), Lost::default());
+        let ours: BTreeSet<Uuid> = ready.values().flatten().copied().collect();
+        join(&mut self.reach, &index, self.watch, &mut |id, places, reachable| {
+            if !reachable || places.iter().any(|at| table.usable(at)) {
+                return Ok(());
+            }
+            table.learn(places)?;
+            if places.iter().any(|at| table.usable(at)) {
+                return Ok(());
+            }
+            if !places.iter().any(|at| table.holds(at)) {
+                lost.add(id);
+            }
+            needed.extend(places.iter().map(|at| at.pack.name).filter(|p| ours.contains(p)));
+            Ok(())
+        })?;
+        drop(index);
+        if !self.whole(&lost) {
+            return Ok(false);
+        }
+        for dead in ready.values_mut() {
+            let before = dead.len();
+            dead.retain(|pack| !needed.contains(pack));
+            self.out.released_packs += (before - dead.len()) as u64;
+        }
+        let mut over = BTreeMap::new();
+        for (id, dead) in ready {
+            over.extend(self.store.confirm(id, dead)?.map(|dead| (id, dead)));
+        }
+        self.sweep(&table, over)?;
+        Ok(true)
+    }
+
+    /// Deletes the packs of decided sentences, then what the index says of them, then the
+    /// sentences.
+    fn sweep(&mut self, table: &Table, over: BTreeMap<Uuid, BTreeSet<Uuid>>) -> Result<()> {
+        let inner = self.store.inner();
+        let dead: BTreeSet<Uuid> = over.values().flatten().copied().collect();
+        let rows = || dead.iter().filter_map(|pack| table.get(pack));
+        self.watch.expect(rows().map(|row| row.size).sum());
+        for row in rows() {
+            if self.watch.cancelled() {
+                return Err(super::cancelled());
+            }
+            inner.objects.delete(&row.object())?;
+            inner.index.gone(row.name);
+            self.out.deleted_packs += 1;
+            self.out.freed_bytes += row.size;
+            self.watch.advance(row.size, 0);
+        }
+        if !dead.is_empty() {
+            let open = self.open_points(&self.store.writers()?)?;
+            inner.index.rewrite(&dead, &open)?;
+        }
+        over.into_keys().try_for_each(|id| self.store.close(id))
+    }
+
+    /// Whether all that is needed is there; if not, the figures say what is lost.
+    fn whole(&mut self, lost: &Lost) -> bool {
+        self.out.lost_ids = lost.count.max(self.reach.broken.len() as u64);
+        self.out.lost = lost.named.iter().map(ToString::to_string).collect();
+        self.out.lost_points = self.reach.broken.iter().copied().collect();
+        self.out.lost_ids == 0
+    }
+
+    pub(super) fn wait<'w>(&mut self, writers: impl Iterator<Item = &'w WriterRecord>) {
+        self.out.waiting_for = writers
+            .map(|w| super::Waiting { writer: w.id, point: w.point, since: w.time })
+            .collect();
+    }
+
+    /// The points that announced writers may still make.
+    fn open_points(&self, writers: &[WriterRecord]) -> Result<BTreeSet<PointKey>> {
+        let mut open = BTreeSet::new();
+        for writer in writers {
+            if !self.is_settled(writer)? && !self.is_lost(writer, writers) {
+                open.insert(writer.point);
+            }
+        }
+        Ok(open)
+    }
+}
+
+/// All condemned packs; fails where a sentence cannot be read and could name any.
+fn readable(found: &Sentences) -> Result<BTreeSet<Uuid>> {
+    if found.condemned.values().any(Option::is_none) {
+        return Err(Error::corrupt("a list of condemned packs is damaged: collect again"));
+    }
+    Ok(found.packs())
+}
