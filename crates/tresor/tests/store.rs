@@ -490,7 +490,7 @@ fn every_verb_has_help() {
     let bench = Bench::new();
     let verbs = [
         "init", "backup", "restore", "list", "diff", "inspect", "export", "copy", "remove", "key",
-        "verify", "repair", "recover",
+        "verify", "repair", "recover", "gc",
     ];
     for verb in verbs {
         let help = bench.run(&[verb, "--help"]);
@@ -635,4 +635,21 @@ fn a_store_is_repaired_and_recovered_from_its_packs_alone() {
     assert_eq!((&done["frames_found"], &done["dry_run"]), (&plan["frames_found"], &false.into()));
     assert!(other.on("a", "restore", &["--point", &point, "-"]).stdout == bytes);
     assert_eq!(other.json("verify", &["--deep"])["findings"], Value::Array(vec![]));
+}
+
+#[test]
+fn what_no_point_reaches_is_freed() {
+    let bench = Bench::with_store();
+    let first = bench.backup(&disk(20), &[]);
+    let bytes = disk(21);
+    bench.backup(&bytes, &[]);
+    bench.json("remove", &[&first]);
+    let before = walk(&bench.path("a"));
+    let plan = bench.json("gc", &["--dry-run"]);
+    assert!(plan["dead_packs"].as_u64().unwrap() > 0, "{plan}");
+    assert!(walk(&bench.path("a")) == before, "a dry run writes nothing");
+    let done = bench.json("gc", &[]);
+    assert!(done["freed_bytes"].as_u64().unwrap() > 4 << 20, "{done}");
+    assert!(bench.on("a", "restore", &["--point", "latest", "-"]).stdout == bytes);
+    assert_eq!(bench.json("verify", &["--deep"])["findings"], Value::Array(vec![]));
 }

@@ -6,6 +6,7 @@
 mod backup;
 mod copy;
 mod export;
+mod gc;
 mod image;
 mod init;
 mod inspect;
@@ -61,6 +62,8 @@ enum Action {
     Copy(copy::CopyArgs),
     /// Remove recovery points
     Remove(points::RemoveArgs),
+    /// Free what no recovery point reaches
+    Gc(gc::GcArgs),
     /// Look for damage
     Verify(verify::VerifyArgs),
     /// Mend what can be mended and list what is lost
@@ -84,6 +87,7 @@ pub(crate) fn run(args: StoreArgs) -> Result<()> {
         Action::Export(args) => export::run(&session, &args),
         Action::Copy(args) => copy::run(&session, &args),
         Action::Remove(args) => points::remove(&session, &args),
+        Action::Gc(args) => gc::run(&session, &args),
         Action::Verify(args) => verify::run(&session, &args),
         Action::Repair(args) => repair::run(&session, &args),
         Action::Recover(args) => recover::run(&session, &args),
