@@ -409,6 +409,13 @@ fn what_is_wrong_is_named() {
         (&["remove"], "POINTS"),
         (&["remove", "latest", &none], &none),
         (&["list", "--progress", "loud"], "--progress"),
+        (&["verify", "--slice", "4/3"], "--slice"),
+        (&["verify", "--percent", "101"], "--percent"),
+        (&["verify", "--rate", "fast"], "--rate"),
+        (&["verify", "--point", &none], &none),
+        (&["verify", "--resume", "there"], "there"),
+        (&["repair", "--dry-run", "--heal-from", "b"], "--heal-from"),
+        (&["recover", "--point", "latest"], "OUT"),
     ];
     for (args, named) in table {
         let output = bench.on("a", args[0], &args[1..]);
@@ -481,8 +488,10 @@ fn a_failure_says_what_to_do_next() {
 #[test]
 fn every_verb_has_help() {
     let bench = Bench::new();
-    let verbs =
-        ["init", "backup", "restore", "list", "diff", "inspect", "export", "copy", "remove"];
+    let verbs = [
+        "init", "backup", "restore", "list", "diff", "inspect", "export", "copy", "remove", "key",
+        "verify", "repair", "recover", "gc",
+    ];
     for verb in verbs {
         let help = bench.run(&[verb, "--help"]);
         let text = String::from_utf8(help.stdout).unwrap();
@@ -547,4 +556,100 @@ fn keys_come_and_go_without_touching_data() {
     assert!(opens("TRESOR_KEY_FILE", "a.key") || bench.on("a", "list", &[]).status.success());
     assert!(bench.run(&[&place[..], &[&id]].concat()).status.success());
     assert_eq!(bench.on("a", "list", &[]).status.code(), Some(1));
+}
+
+#[test]
+fn damage_is_found_named_and_healed() {
+    let bench = Bench::with_store();
+    bench.init("b", &["--domain-of", "a", "--domain-key-file", "a.key"]);
+    let bytes = disk(18);
+    let point = bench.backup(&bytes, &[]);
+    let copy = ["--to", "b", "--to-key-file", "b.key", "--point", &point];
+    bench.json("copy", &copy);
+    let clean = bench.json("verify", &["--deep"]);
+    assert_eq!((&clean["findings"], &clean["complete"]), (&Value::Array(vec![]), &true.into()));
+    assert!(clean["frames"].as_u64().unwrap() > 10 && clean["bytes_read"].as_u64() > Some(4 << 20));
+    let parts: u64 = (1..=3)
+        .map(|n| bench.json("verify", &["--deep", "--slice", &format!("{n}/3")]))
+        .map(|part| part["frames"].as_u64().unwrap())
+        .sum();
+    assert_eq!(parts, clean["frames"].as_u64().unwrap(), "the parts are the whole");
+    for (path, mut bytes) in walk(&bench.path("a/packs")) {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let told = bench.on("a", "verify", &["--deep", "--json", "--read-only"]);
+    assert_eq!(told.status.code(), Some(3), "{}", String::from_utf8_lossy(&told.stderr));
+    let found = bench.on("a", "verify", &["--deep", "--json"]);
+    assert_eq!(found.status.code(), Some(3));
+    let report: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let hit = report["findings"].as_array().unwrap().iter().find(|f| f["affected_count"] == 1);
+    let hit = &hit.unwrap()["affected"][0];
+    assert_eq!(text(&hit["point"]), point);
+    assert!(hit["ranges"][0][1].as_u64().unwrap() > 0, "{hit}");
+    assert_eq!(bench.on("a", "restore", &["--point", &point, "out"]).status.code(), Some(1));
+    // The copy has what was lost.
+    let healed = bench.on(
+        "a",
+        "repair",
+        &["--json", "--heal-from", "b", "--heal-from-key-file", "b.key", "--deep"],
+    );
+    let report: Value = serde_json::from_slice(&healed.stdout).unwrap();
+    assert!(report["contents_fetched"].as_u64().unwrap() > 0, "{report}");
+    assert!(bench.on("a", "restore", &["--point", &point, "-"]).stdout == bytes);
+}
+
+#[test]
+fn a_store_is_repaired_and_recovered_from_its_packs_alone() {
+    let bench = Bench::new();
+    let made = bench.init("a", &[]);
+    let bytes = disk(19);
+    let point = bench.backup(&bytes, &[]);
+    fs::remove_dir_all(bench.path("a/index")).unwrap();
+    fs::remove_file(bench.path("a/config")).unwrap();
+    assert_ne!(bench.on("a", "list", &[]).status.code(), Some(0));
+    let before = walk(&bench.path("a"));
+    // With the key file, and with the recovery key alone.
+    let list = bench.json("recover", &[]);
+    assert_eq!(text(&list["points"][0]["point"]), point);
+    let args = ["recover", "--store", "a", "--recovery-key", "--point", "latest", "-"];
+    let mut recover = bench.command(&args);
+    let output = recover.env("TRESOR_RECOVERY_KEY", text(&made["recovery_key"])).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout == bytes);
+    assert!(walk(&bench.path("a")) == before, "recovery writes nothing");
+    let nonsense = bench.command(&args).env("TRESOR_RECOVERY_KEY", "x").output().unwrap();
+    assert_eq!(nonsense.status.code(), Some(2));
+    // Where only the index is lost, a repair makes it anew.
+    let other = Bench::with_store();
+    let point = other.backup(&bytes, &[]);
+    fs::remove_dir_all(other.path("a/index")).unwrap();
+    let before = walk(&other.path("a"));
+    let told = other.on("a", "repair", &["--dry-run", "--json"]);
+    assert!(walk(&other.path("a")) == before, "a dry run writes nothing");
+    let plan: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert!(plan["frames_found"].as_u64().unwrap() > 10, "{plan}");
+    let done = other.json("repair", &[]);
+    assert_eq!((&done["frames_found"], &done["dry_run"]), (&plan["frames_found"], &false.into()));
+    assert!(other.on("a", "restore", &["--point", &point, "-"]).stdout == bytes);
+    assert_eq!(other.json("verify", &["--deep"])["findings"], Value::Array(vec![]));
+}
+
+#[test]
+fn what_no_point_reaches_is_freed() {
+    let bench = Bench::with_store();
+    let first = bench.backup(&disk(20), &[]);
+    let bytes = disk(21);
+    bench.backup(&bytes, &[]);
+    bench.json("remove", &[&first]);
+    let before = walk(&bench.path("a"));
+    let plan = bench.json("gc", &["--dry-run"]);
+    assert!(plan["dead_packs"].as_u64().unwrap() > 0, "{plan}");
+    assert!(walk(&bench.path("a")) == before, "a dry run writes nothing");
+    let done = bench.json("gc", &[]);
+    assert!(done["freed_bytes"].as_u64().unwrap() > 4 << 20, "{done}");
+    assert!(bench.on("a", "restore", &["--point", "latest", "-"]).stdout == bytes);
+    assert_eq!(bench.json("verify", &["--deep"])["findings"], Value::Array(vec![]));
 }

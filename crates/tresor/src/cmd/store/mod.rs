@@ -6,6 +6,7 @@
 mod backup;
 mod copy;
 mod export;
+mod gc;
 mod image;
 mod init;
 mod inspect;
@@ -13,9 +14,12 @@ mod key;
 mod place;
 mod points;
 mod progress;
+mod recover;
+mod repair;
 mod report;
 mod restore;
 mod slot;
+mod verify;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -58,6 +62,14 @@ enum Action {
     Copy(copy::CopyArgs),
     /// Remove recovery points
     Remove(points::RemoveArgs),
+    /// Free what no recovery point reaches
+    Gc(gc::GcArgs),
+    /// Look for damage
+    Verify(verify::VerifyArgs),
+    /// Mend what can be mended and list what is lost
+    Repair(repair::RepairArgs),
+    /// List and restore points when only the objects and a key are left
+    Recover(recover::RecoverArgs),
     /// List and change the keys that open the store
     Key(slot::KeyArgs),
 }
@@ -75,6 +87,10 @@ pub(crate) fn run(args: StoreArgs) -> Result<()> {
         Action::Export(args) => export::run(&session, &args),
         Action::Copy(args) => copy::run(&session, &args),
         Action::Remove(args) => points::remove(&session, &args),
+        Action::Gc(args) => gc::run(&session, &args),
+        Action::Verify(args) => verify::run(&session, &args),
+        Action::Repair(args) => repair::run(&session, &args),
+        Action::Recover(args) => recover::run(&session, &args),
         Action::Key(args) => slot::run(&session, &args),
     }
 }
