@@ -161,7 +161,7 @@ impl<'a> Copy<'a> {
                 Some(writer) => writer,
                 none => none.insert(Writer::new(&inner.ring, &inner.env, kind, Vec::new())?),
             };
-            writer.add(*id, raw.len(), encoder.encode(raw)?)
+            writer.encode(*id, raw, encoder)
         })?;
         self.bytes += u64::from(at.len);
         let full = |writer: &mut Writer| writer.len() >= inner.config.pack_bytes as usize;

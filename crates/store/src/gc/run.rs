@@ -73,6 +73,11 @@ impl<'a> Run<'a> {
                 return Ok(self.out);
             }
         }
+        let index = &self.store.inner().index;
+        if index.crowded() {
+            // Nothing is dead: many small runs only become few large ones.
+            index.rewrite(&BTreeSet::new(), &self.open_points(&self.store.writers()?)?)?;
+        }
         self.tidy()?;
         self.out.entries_after = self.store.inner().index.snapshot().len();
         Ok(self.out)

@@ -3,6 +3,7 @@
 //!
 //! `TRESOR_CAPACITY_TIB` says how large; the entries of 64 KiB chunks, in runs of a first backup.
 
+use std::fs;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 

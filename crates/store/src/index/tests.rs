@@ -1,6 +1,7 @@
 //! Runs and segments against a model.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use object_store::memory::InMemory;
 use tempfile::TempDir;
