@@ -2,7 +2,8 @@
 //!
 //! Equal subtrees are skipped by their ids, so the cost follows the difference. The answer is
 //! exact to chunks: it names every byte that differs, and besides at most the rest of the chunks
-//! that hold such bytes and those behind them that were cut in another way. It comes window by window: memory does not follow the size of the difference.
+//! that hold such bytes and those behind them that were cut in another way. It comes window by
+//! window: memory does not follow the size of the difference.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;

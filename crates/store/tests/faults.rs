@@ -187,6 +187,10 @@ fn on_files(which: u64, trouble: Trouble) -> bool {
     let folder = scratch();
     let (healed, hit) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
     let (well, first) = (Arc::clone(&healed), Arc::clone(&hit));
+    // A handle of which any flush failed writes nothing more: also not once all works again.
+    let unflushed = Arc::new(AtomicBool::new(false));
+    let flushes = Arc::clone(&unflushed);
+    let flush = |o: &FileOperation| matches!(o, FileOperation::Sync | FileOperation::SyncDir);
     let files = FaultyFiles::new(move |operation: FileOperation, number| {
         let fails = match trouble {
             Trouble::Once => number == which,
@@ -196,6 +200,7 @@ fn on_files(which: u64, trouble: Trouble) -> bool {
         if !fails || well.load(SeqCst) {
             return None;
         }
+        flushes.fetch_or(flush(&operation), SeqCst);
         first.lock().unwrap().get_or_insert(operation);
         Some(if trouble == Trouble::Full {
             io::ErrorKind::StorageFull
@@ -208,7 +213,6 @@ fn on_files(which: u64, trouble: Trouble) -> bool {
     if let Ok(objects) = LocalObjects::open_on(folder.path(), Arc::new(files.clone())) {
         let rig = Rig::light(Arc::new(objects), 1);
         let done = journey.run(&rig);
-        let flush = |o: &FileOperation| matches!(o, FileOperation::Sync | FileOperation::SyncDir);
         let poisoned = hit.lock().unwrap().as_ref().is_some_and(flush);
         if let Err(e) = &done {
             let expected = match trouble {
@@ -222,7 +226,8 @@ fn on_files(which: u64, trouble: Trouble) -> bool {
         assert!(done.is_ok() || files.count() > which, "{context}: {done:?}");
         healed.store(true, SeqCst);
         let refused = done.as_ref().is_err_and(|e| e.kind() == ErrorKind::Poisoned);
-        if let Some(store) = journey.store.take().filter(|_| !refused && !poisoned) {
+        let usable = !refused && !unflushed.load(SeqCst);
+        if let Some(store) = journey.store.take().filter(|_| usable) {
             journey.verify(&store, 50, &context);
         }
     }

@@ -45,7 +45,7 @@ fn read(rig: &Rig, disks: &[Vec<u8>; 2]) -> Result<bool> {
     for (point, disk) in (1..).zip(disks) {
         right &= restore(&store, point)? == *disk;
     }
-    for damaged in all.damaged {
+    if let Some(damaged) = all.damaged.into_iter().next() {
         return Err(Error::new(ErrorKind::Corrupt, damaged.why));
     }
     store.pins()?;
@@ -53,12 +53,16 @@ fn read(rig: &Rig, disks: &[Vec<u8>; 2]) -> Result<bool> {
     Ok(right)
 }
 
+/// A byte of an object.
+type Place = (String, usize);
+
 /// All bytes of metadata, and those of the data.
-fn places(made: &Made) -> (Vec<(String, usize)>, Vec<(String, usize)>) {
+fn places(made: &Made) -> (Vec<Place>, Vec<Place>) {
     let (mut meta, mut data) = (Vec::new(), Vec::new());
     for (name, bytes) in made.rig.dump() {
         let chunks = name.starts_with("packs/") && bytes[10] == 1;
-        let mut heads = vec![0..if chunks { PACK } else { bytes.len() }];
+        let first = 0..if chunks { PACK } else { bytes.len() };
+        let mut heads = Vec::from_iter([first]);
         let mut at = PACK;
         while chunks && at < bytes.len() {
             heads.push(at..at + FRAME);

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use rig::{Rig, begin, ingest, key, parallel, pattern, patterned, restore, scratch, small, wanted};
 use tempfile::TempDir;
-use tresor_store::{ErrorKind, LocalObjects, Pin, Result, Store, StoreConfig};
+use tresor_store::{Collect, ErrorKind, LocalObjects, Pin, Result, Store, StoreConfig};
 use tresor_testkit::{Image, Journal, Memory, Rng, Sync};
 
 /// Lives of one ordinary run, and states of each step of them.
@@ -179,6 +179,25 @@ impl Life {
         self.committed(self.next);
     }
 
+    /// A point is removed and what it reached is collected. Attempts that died are given up, so
+    /// that nothing is waited for.
+    fn collected(&mut self, store: &Store) {
+        self.remove(store);
+        let how = Collect { void_after: std::time::Duration::ZERO, ..Collect::default() };
+        let done = store.collect(&how, &()).unwrap();
+        assert_eq!((done.lost_ids, done.waiting_for.len()), (0, 0), "{done:?}");
+    }
+
+    fn remove(&mut self, store: &Store) {
+        let Some(point) = self.any().filter(|point| !self.pins.contains_key(point)) else {
+            return;
+        };
+        self.tell(Told::Removing(point));
+        store.remove_point(&key(point)).unwrap();
+        self.listed.remove(&point);
+        self.tell(Told::Removed(point));
+    }
+
     fn act(&mut self, store: &Store, seed: u64) {
         match self.rng.below(10) {
             0..=2 => self.backup(store),
@@ -197,15 +216,7 @@ impl Life {
                     pin.release().unwrap();
                 }
             }
-            _ => {
-                let Some(point) = self.any().filter(|point| !self.pins.contains_key(point)) else {
-                    return;
-                };
-                self.tell(Told::Removing(point));
-                store.remove_point(&key(point)).unwrap();
-                self.listed.remove(&point);
-                self.tell(Told::Removed(point));
-            }
+            _ => self.remove(store),
         }
     }
 
@@ -265,6 +276,7 @@ fn live(seed: u64) -> Life {
     life.killed(seed * 1000 + 510);
     life.adopted(seed * 1000 + 530);
     life.act(&store, seed * 1000 + 520);
+    life.collected(&store);
     life
 }
 

@@ -25,8 +25,8 @@ fn sample() -> (Dump, [Vec<u8>; 3]) {
     rng.fill(&mut second[100 << 10..140 << 10]);
     let third = patterned(&mut rng, 300 << 10);
     ingest(&store, 1, None, &Memory::sparse(first.clone()), None).unwrap();
-    let changed = [100 << 10..140 << 10];
-    ingest(&store, 2, Some(1), &Memory::sparse(second.clone()), Some(&changed)).unwrap();
+    let changed = std::slice::from_ref(&(100 << 10..140 << 10));
+    ingest(&store, 2, Some(1), &Memory::sparse(second.clone()), Some(changed)).unwrap();
     ingest(&store, 3, None, &Memory::sparse(third.clone()), None).unwrap();
     (rig.dump(), [first, second, third])
 }
@@ -42,7 +42,6 @@ fn all_restore(store: &Store, disks: &[Vec<u8>; 3]) -> [bool; 3] {
             true
         }
         Err(e) => {
-            println!("{number}: {e:?}");
             assert_eq!(e.kind(), ErrorKind::Corrupt, "{e:?}");
             false
         }

@@ -33,8 +33,8 @@ fn sample(config: &StoreConfig) -> Sample3 {
     rng.fill(&mut second[200 << 10..240 << 10]);
     let third = patterned(&mut rng, 300 << 10);
     ingest(&store, 1, None, &Memory::sparse(first.clone()), None).unwrap();
-    let changed = [200 << 10..240 << 10];
-    ingest(&store, 2, Some(1), &Memory::sparse(second.clone()), Some(&changed)).unwrap();
+    let changed = std::slice::from_ref(&(200 << 10..240 << 10));
+    ingest(&store, 2, Some(1), &Memory::sparse(second.clone()), Some(changed)).unwrap();
     ingest(&store, 3, None, &Memory::sparse(third.clone()), None).unwrap();
     // A pin and a writer that stay.
     let _pin = store.pin(&key(1), "a holder").unwrap();

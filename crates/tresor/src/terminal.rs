@@ -30,8 +30,8 @@ pub(crate) struct Progress {
 impl Progress {
     /// Work of `total` bytes.
     pub(crate) fn bytes(title: &str, total: u64) -> Progress {
-        let shape = "{msg:<28} {bar:24} {percent:>3} % {bytes:>10} / {total_bytes:<10} {bytes_per_sec:>12} \
-             {eta:>4}";
+        let shape = "{msg:<28} {bar:24} {percent:>3} % {bytes:>10} / {total_bytes:<10} \
+             {bytes_per_sec:>12} {eta:>4}";
         Progress::shaped(title, total, shape)
     }
 

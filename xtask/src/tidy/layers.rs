@@ -71,6 +71,10 @@ pub(super) fn check(source: &Source) -> Vec<Finding> {
         Ok(table) => table,
         Err(error) => return vec![add(1, format!("unreadable manifest: {error}"))],
     };
+    if table.contains_key("workspace") {
+        // A workspace of its own: it is no part of the product.
+        return Vec::new();
+    }
     let mut findings = Vec::new();
     if table.get("lints").and_then(|lints| lints.get("workspace")) != Some(&Value::Boolean(true)) {
         findings.push(add(1, "[lints] workspace = true is missing".to_owned()));

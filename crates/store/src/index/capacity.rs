@@ -150,7 +150,7 @@ fn look_up(index: &Index, base: u64, count: u64) -> u64 {
     for turn in 0..LOOK_UPS {
         // Golden-ratio steps: spread over everything, the same at every run.
         let number = base
-            + (u128::from(turn.wrapping_mul(0x9E37_79B9_7F4A_7C15)) * u128::from(count) >> 64)
+            + ((u128::from(turn.wrapping_mul(0x9E37_79B9_7F4A_7C15)) * u128::from(count)) >> 64)
                 as u64;
         let found = index.find(&id(number)).unwrap();
         assert_eq!(found, (base == 0).then(|| location(number)), "entry {number}");

@@ -10,19 +10,16 @@ every length, checksum, tag, id and root; with `check` also the cuts, fences and
 """
 
 import argparse
-import hashlib
-import hmac
 import json
 import sys
 import zlib
 from pathlib import Path
 from struct import unpack_from
 
-import blake3
 import zstandard
 from argon2.low_level import Type, hash_secret_raw
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cutting import cuts
+from primitives import Damage, hkdf, keyed, need, opened, recovery_key
 
 VERSION = 0
 TAG = 16
@@ -30,53 +27,6 @@ PAGE = 4096
 FILTER_BITS = 32_640
 KEY_FILE, PASSPHRASE, RECOVERY_KEY = 1, 2, 3
 POINT, VOID = 1, 4
-BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-
-class Damage(Exception):
-    """The bytes are not those of a store, or not those that were written."""
-
-
-def need(holds, what):
-    if not holds:
-        raise Damage(what)
-
-
-def hkdf(salt, secret, info):
-    """HKDF-SHA256, 32 bytes."""
-    extracted = hmac.new(salt, secret, hashlib.sha256).digest()
-    return hmac.new(extracted, info + b"\x01", hashlib.sha256).digest()
-
-
-def keyed(key, *parts):
-    hasher = blake3.blake3(key=key)
-    for part in parts:
-        hasher.update(part)
-    return hasher.digest()
-
-
-def opened(key, counter, sealed, associated):
-    """What AES-256-GCM sealed with the nonce `counter`."""
-    try:
-        return AESGCM(key).decrypt(counter.to_bytes(12, "big"), sealed, associated or None)
-    except InvalidTag:
-        raise Damage("a tag does not fit its bytes") from None
-
-
-def recovery_key(text):
-    """The 32 bytes of 56 digits of Crockford's base 32, whose checksum must fit."""
-    digits = text.upper().replace("-", "").replace(" ", "")
-    digits = digits.replace("O", "0").replace("I", "1").replace("L", "1")
-    need(len(digits) == 56 and set(digits) <= set(BASE32), "a recovery key has 56 digits")
-    number = 0
-    for digit in digits:
-        number = number * 32 + BASE32.index(digit)
-    raw = number.to_bytes(35, "big")
-    key, checksum = raw[:32], raw[32:]
-    context = "tresor 0 recovery key checksum"
-    expected = blake3.blake3(key, derive_key_context=context).digest()[:3]
-    need(checksum == expected, "the recovery key is mistyped")
-    return key
 
 
 class Keys:
@@ -432,54 +382,6 @@ def check_cuts(store, shape, seen):
         found = [(size, name is None) for _, size, name in items]
         need(found == cuts(data, store.config, store.keys.cut_seed), f"the cuts of window {number}")
         seen["windows"] += 1
-
-
-def cuts(data, config, seed):
-    """Length of each item of a window, and whether it is a hole."""
-    blocks = (config["chunk_mean"] - config["chunk_min"]) // 4096
-    threshold = ((1 << 64) - 1) // max(1, blocks)
-    universal, random = (
-        blake3.blake3(seed, derive_key_context=f"tresor 0 cut {name}").digest()
-        for name in ("universal", "random")
-    )
-    cipher = AESGCM(universal)
-
-    def hashed(block):
-        tag = cipher.encrypt(bytes(12), b"", block)
-        return int.from_bytes(keyed(random, tag)[:8], "little")
-
-    out, begun = [], 0
-
-    def close(end):
-        nonlocal begun
-        if end > begun:
-            out.append((end - begun, False))
-        begun = end
-
-    at = 0
-    while at < len(data):
-        block = data[at : at + 4096]
-        if not any(block):
-            end = at
-            while end < len(data) and not any(data[end : end + 4096]):
-                end = min(end + 4096, len(data))
-            if (end - at) // 4096 >= config["zero_run_blocks"] or end == len(data):
-                close(at)
-                out.append((end - at, True))
-                begun = at = end
-                continue
-            # A short run of zeros is data, in which nothing is cut but at the greatest length.
-            while at < end:
-                at += 4096
-                if at - begun >= config["chunk_max"]:
-                    close(at)
-            continue
-        at += len(block)
-        size = at - begun
-        if size >= config["chunk_max"] or size >= config["chunk_min"] and hashed(block) < threshold:
-            close(at)
-    close(len(data))
-    return out
 
 
 def secret_of(options):

@@ -21,7 +21,8 @@ use crate::terminal::size;
     Exit codes: 0 nothing is lost, 1 failed, 2 called wrongly, 3 something is lost.\n\n\
     Examples:\n  \
     tresor store repair --store /backup/a --key-file a.key --dry-run\n  \
-    tresor store repair --store /backup/a --key-file a.key --heal-from /far/b --heal-from-key-file b.key")]
+    tresor store repair --store /backup/a --key-file a.key \\\n    \
+    --heal-from /far/b --heal-from-key-file b.key")]
 pub(super) struct RepairArgs {
     #[command(flatten)]
     place: Place,

@@ -1,8 +1,8 @@
 //! Lists of changed ranges, as people and tools write them.
 //!
-//! Lines `offset length`, as `tresor store diff` prints them; or JSON as `rbd diff --format json`, `nbdinfo --map=qemu:dirty-bitmap:X
-//! --json` or `qemu-img map --output=json` (of an overlay: what it has over its backing file)
-//! print it.
+//! Lines `offset length`, as `tresor store diff` prints them; or JSON as `rbd diff --format json`,
+//! `nbdinfo --map=qemu:dirty-bitmap:X --json` or `qemu-img map --output=json` (of an overlay: what
+//! it has over its backing file) print it.
 
 use std::fs;
 use std::ops::Range;

@@ -1,0 +1,167 @@
+//! `tresor store` through the binary, what keeps a store alive: its keys are changed, damage is
+//! found and healed, what was lost is made anew, what nobody needs is freed.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod rig;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use rig::{Bench, disk, ok, text, walk};
+use serde_json::Value;
+
+#[test]
+fn keys_come_and_go_without_touching_data() {
+    let bench = Bench::new();
+    let made = bench.init("a", &[]);
+    let bytes = disk(16);
+    bench.backup(&bytes, &[]);
+    let key = |more: &[&str]| -> Value {
+        let (verb, rest) = more.split_first().unwrap();
+        let place = ["--store", "a", "--key-file", "a.key", "--json"];
+        ok(&bench.run(&[&["key", verb], &place[..], rest].concat()))
+    };
+    let opens = |name: &str, value: &str| {
+        let mut list = bench.command(&["restore", "--store", "a", "--point", "latest", "-"]);
+        let output = list.env(name, value).output().unwrap();
+        output.status.success() && output.stdout == bytes
+    };
+    let recovery = text(&made["recovery_key"]);
+    assert!(opens("TRESOR_RECOVERY_KEY", &recovery));
+    let added = key(&["add", "--new-key-file", "b.key", "--label", "bob"]);
+    assert!(bench.path("b.key").exists() && opens("TRESOR_KEY_FILE", "b.key"));
+    let slots = key(&["list"]);
+    let slots = slots["slots"].as_array().unwrap();
+    let bob = slots.iter().find(|slot| slot["label"] == "bob").unwrap();
+    assert_eq!((slots.len(), &bob["slot"], &bob["kind"]), (3, &added["slot"], &"key file".into()));
+    // A passphrase beside it; then bob goes.
+    let mut with = bench.command(&["key", "add", "--store", "a", "--key-file", "a.key", "--json"]);
+    ok(&with.env("TRESOR_NEW_PASSPHRASE", "open sesame").output().unwrap());
+    assert!(opens("TRESOR_PASSPHRASE", "open sesame"));
+    key(&["remove", &text(&added["slot"])]);
+    assert!(!opens("TRESOR_KEY_FILE", "b.key"));
+    let again =
+        bench.run(&["key", "remove", "--store", "a", "--key-file", "a.key", &text(&added["slot"])]);
+    assert_eq!(again.status.code(), Some(2), "a slot that is not there is named");
+    // Rotation keeps what is given and drops what is named, nothing by accident.
+    let refused = bench.run(&["key", "rotate", "--store", "a", "--key-file", "a.key"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(opens("TRESOR_PASSPHRASE", "open sesame"));
+    let slots = key(&["list"]);
+    let phrase = slots["slots"].as_array().unwrap().iter().find(|s| s["kind"] == "passphrase");
+    let phrase = text(&phrase.unwrap()["slot"]);
+    let place = ["--store", "a", "--key-file", "a.key", "--json", "--drop", &phrase];
+    let mut rotate = bench.command(&[&["key", "rotate"], &place[..]].concat());
+    ok(&rotate.env("TRESOR_RECOVERY_KEY", &recovery).output().unwrap());
+    assert!(!opens("TRESOR_PASSPHRASE", "open sesame") && opens("TRESOR_RECOVERY_KEY", &recovery));
+    let new = text(&key(&["recovery"])["recovery_key"]);
+    assert!(opens("TRESOR_RECOVERY_KEY", &new) && !opens("TRESOR_RECOVERY_KEY", &recovery));
+    assert_eq!(key(&["epoch"])["epoch"], 2);
+    bench.backup(&disk(17), &[]);
+    key(&["repair"]);
+    // Erasing takes the store's own id, and is for ever.
+    let id = text(&made["store"]);
+    let place = ["key", "erase", "--store", "a", "--key-file", "a.key", "--confirm"];
+    let wrong = bench.run(&[&place[..], &["00000000-0000-0000-0000-000000000000"]].concat());
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(opens("TRESOR_KEY_FILE", "a.key") || bench.on("a", "list", &[]).status.success());
+    assert!(bench.run(&[&place[..], &[&id]].concat()).status.success());
+    assert_eq!(bench.on("a", "list", &[]).status.code(), Some(1));
+}
+
+#[test]
+fn damage_is_found_named_and_healed() {
+    let bench = Bench::with_store();
+    bench.init("b", &["--domain-of", "a", "--domain-key-file", "a.key"]);
+    let bytes = disk(18);
+    let point = bench.backup(&bytes, &[]);
+    let copy = ["--to", "b", "--to-key-file", "b.key", "--point", &point];
+    bench.json("copy", &copy);
+    let clean = bench.json("verify", &["--deep"]);
+    assert_eq!((&clean["findings"], &clean["complete"]), (&Value::Array(vec![]), &true.into()));
+    assert!(clean["frames"].as_u64().unwrap() > 10 && clean["bytes_read"].as_u64() > Some(4 << 20));
+    let parts: u64 = (1..=3)
+        .map(|n| bench.json("verify", &["--deep", "--slice", &format!("{n}/3")]))
+        .map(|part| part["frames"].as_u64().unwrap())
+        .sum();
+    assert_eq!(parts, clean["frames"].as_u64().unwrap(), "the parts are the whole");
+    for (path, mut bytes) in walk(&bench.path("a/packs")) {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let told = bench.on("a", "verify", &["--deep", "--json", "--read-only"]);
+    assert_eq!(told.status.code(), Some(3), "{}", String::from_utf8_lossy(&told.stderr));
+    let found = bench.on("a", "verify", &["--deep", "--json"]);
+    assert_eq!(found.status.code(), Some(3));
+    let report: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let hit = report["findings"].as_array().unwrap().iter().find(|f| f["affected_count"] == 1);
+    let hit = &hit.unwrap()["affected"][0];
+    assert_eq!(text(&hit["point"]), point);
+    assert!(hit["ranges"][0][1].as_u64().unwrap() > 0, "{hit}");
+    assert_eq!(bench.on("a", "restore", &["--point", &point, "out"]).status.code(), Some(1));
+    // The copy has what was lost.
+    let healed = bench.on(
+        "a",
+        "repair",
+        &["--json", "--heal-from", "b", "--heal-from-key-file", "b.key", "--deep"],
+    );
+    let report: Value = serde_json::from_slice(&healed.stdout).unwrap();
+    assert!(report["contents_fetched"].as_u64().unwrap() > 0, "{report}");
+    assert!(bench.on("a", "restore", &["--point", &point, "-"]).stdout == bytes);
+}
+
+#[test]
+fn a_store_is_repaired_and_recovered_from_its_packs_alone() {
+    let bench = Bench::new();
+    let made = bench.init("a", &[]);
+    let bytes = disk(19);
+    let point = bench.backup(&bytes, &[]);
+    fs::remove_dir_all(bench.path("a/index")).unwrap();
+    fs::remove_file(bench.path("a/config")).unwrap();
+    assert_ne!(bench.on("a", "list", &[]).status.code(), Some(0));
+    let before = walk(&bench.path("a"));
+    // With the key file, and with the recovery key alone.
+    let list = bench.json("recover", &[]);
+    assert_eq!(text(&list["points"][0]["point"]), point);
+    let args = ["recover", "--store", "a", "--recovery-key", "--point", "latest", "-"];
+    let mut recover = bench.command(&args);
+    let output = recover.env("TRESOR_RECOVERY_KEY", text(&made["recovery_key"])).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout == bytes);
+    assert!(walk(&bench.path("a")) == before, "recovery writes nothing");
+    let nonsense = bench.command(&args).env("TRESOR_RECOVERY_KEY", "x").output().unwrap();
+    assert_eq!(nonsense.status.code(), Some(2));
+    // Where only the index is lost, a repair makes it anew.
+    let other = Bench::with_store();
+    let point = other.backup(&bytes, &[]);
+    fs::remove_dir_all(other.path("a/index")).unwrap();
+    let before = walk(&other.path("a"));
+    let told = other.on("a", "repair", &["--dry-run", "--json"]);
+    assert!(walk(&other.path("a")) == before, "a dry run writes nothing");
+    let plan: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert!(plan["frames_found"].as_u64().unwrap() > 10, "{plan}");
+    let done = other.json("repair", &[]);
+    assert_eq!((&done["frames_found"], &done["dry_run"]), (&plan["frames_found"], &false.into()));
+    assert!(other.on("a", "restore", &["--point", &point, "-"]).stdout == bytes);
+    assert_eq!(other.json("verify", &["--deep"])["findings"], Value::Array(vec![]));
+}
+
+#[test]
+fn what_no_point_reaches_is_freed() {
+    let bench = Bench::with_store();
+    let first = bench.backup(&disk(20), &[]);
+    let bytes = disk(21);
+    bench.backup(&bytes, &[]);
+    bench.json("remove", &[&first]);
+    let before = walk(&bench.path("a"));
+    let plan = bench.json("gc", &["--dry-run"]);
+    assert!(plan["dead_packs"].as_u64().unwrap() > 0, "{plan}");
+    assert!(walk(&bench.path("a")) == before, "a dry run writes nothing");
+    let done = bench.json("gc", &[]);
+    assert!(done["freed_bytes"].as_u64().unwrap() > 4 << 20, "{done}");
+    assert!(bench.on("a", "restore", &["--point", "latest", "-"]).stdout == bytes);
+    assert_eq!(bench.json("verify", &["--deep"])["findings"], Value::Array(vec![]));
+}
