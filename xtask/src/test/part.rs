@@ -96,9 +96,10 @@ impl Part {
             Self::Fmt | Self::Tidy => 60,
             Self::Deny => 240,
             Self::Clippy | Self::Unit | Self::Binary | Self::Clients => 1200,
-            Self::Doc | Self::Capacity | Self::Reader | Self::Demo | Self::Badinput => 300,
+            Self::Demo | Self::Badinput => 300,
+            Self::Doc | Self::Capacity | Self::Reader => 900,
             // Half of it for a cold build.
-            Self::Fuzz => 600,
+            Self::Fuzz => 1200,
             Self::Objects | Self::Kill => 900,
         })
     }
