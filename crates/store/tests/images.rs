@@ -17,6 +17,7 @@ use rig::{Rig, begin, ingest, key, parallel, pattern, patterned, restore, scratc
 use tempfile::TempDir;
 use tresor_store::{Collect, ErrorKind, LocalObjects, Pin, Result, Store, StoreConfig};
 use tresor_testkit::{Image, Journal, Memory, Rng, Sync};
+use uuid::Uuid;
 
 /// Lives of one ordinary run, and states of each step of them.
 const LIVES: u64 = 14;
@@ -33,6 +34,8 @@ enum Told {
     Pinned(u64),
     /// From now on the pin may go.
     Releasing(u64),
+    /// The pin of this name is gone.
+    Released(Uuid),
 }
 
 /// What happened in one life.
@@ -188,6 +191,13 @@ impl Life {
         assert_eq!((done.lost_ids, done.waiting_for.len()), (0, 0), "{done:?}");
     }
 
+    fn release(&mut self, point: u64, pin: Pin) {
+        let name = pin.record().id;
+        self.tell(Told::Releasing(point));
+        pin.release().unwrap();
+        self.tell(Told::Released(name));
+    }
+
     fn remove(&mut self, store: &Store) {
         let Some(point) = self.any().filter(|point| !self.pins.contains_key(point)) else {
             return;
@@ -212,8 +222,7 @@ impl Life {
             }
             6 => {
                 if let Some((point, pin)) = self.pins.pop_first() {
-                    self.tell(Told::Releasing(point));
-                    pin.release().unwrap();
+                    self.release(point, pin);
                 }
             }
             _ => self.remove(store),
@@ -236,6 +245,7 @@ impl Life {
                 Told::Removed(point) => drop(promises.removed.insert(point)),
                 Told::Pinned(point) => drop(promises.pins.insert(point)),
                 Told::Releasing(point) => drop(promises.pins.remove(&point)),
+                Told::Released(pin) => drop(promises.released.insert(pin)),
             }
         }
         promises
@@ -248,6 +258,7 @@ struct Promises {
     points: BTreeSet<u64>,
     removed: BTreeSet<u64>,
     pins: BTreeSet<u64>,
+    released: BTreeSet<Uuid>,
 }
 
 fn live(seed: u64) -> Life {
@@ -276,6 +287,9 @@ fn live(seed: u64) -> Life {
     life.killed(seed * 1000 + 510);
     life.adopted(seed * 1000 + 530);
     life.act(&store, seed * 1000 + 520);
+    if let Some((point, pin)) = life.pins.pop_first() {
+        life.release(point, pin);
+    }
     life.collected(&store);
     life
 }
@@ -302,6 +316,10 @@ fn examine(
     };
     let points = store.points().map_err(|e| format!("points cannot be listed: {e:?}"))?;
     let listed = |point: u64| points.iter().any(|record| record.key == key(point));
+    let pins = store.pins().map_err(|e| format!("pins cannot be listed: {e:?}"))?;
+    if let Some(pin) = pins.iter().find(|pin| promises.released.contains(&pin.id)) {
+        return Err(format!("the released pin {} came back", pin.id));
+    }
     let mut newest = None;
     for (point, disk) in &life.disks {
         if promises.points.contains(point) && !listed(*point) {

@@ -134,6 +134,8 @@ impl Store {
             Ok(AwaitedRecord { writers, .. }) => Ok(writers),
             // Any list that was made after the sentence will do.
             Err(e) if damage::is_damage(&e) => Ok(record.writers),
+            // Somebody else has ended the sentence meanwhile: so will `confirm` find.
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(record.writers),
             Err(e) => Err(e),
         }
     }

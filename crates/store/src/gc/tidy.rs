@@ -5,7 +5,9 @@
 //! - That of any other old writer with a settled key goes after `stale/<K>` is durable: it may
 //!   be alive, and must find its key taken for ever.
 //! - A removed point goes when no writer of it is announced and then no stale mark is there,
-//!   and when the removal is old, so that late attempts find it.
+//!   and when the removal is old, so that late attempts find it. The mark of its removal stays
+//!   for ever: a collector that was paused just before it deletes the point must not meet a new
+//!   one of the same key, and a put that comes late shows nothing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,9 +15,9 @@ use std::time::Duration;
 use super::run::Run;
 use crate::error::Result;
 use crate::pin::writer_object;
-use crate::point::PointKey;
+use crate::point::{FOLDER, PointKey};
 use crate::seal::Record;
-use crate::standing::{Held, KeyRecord, REMOVED, removed_object, stale_object};
+use crate::standing::{Held, KeyRecord, REMOVED, stale_object};
 
 impl Run<'_> {
     /// Clears away what it can; what it leaves is only small.
@@ -55,13 +57,14 @@ impl Run<'_> {
         }
         let writers = self.store.writers()?;
         let busy: BTreeSet<PointKey> = writers.iter().map(|writer| writer.point).collect();
+        let there: BTreeSet<String> = inner.objects.list(FOLDER)?.into_iter().collect();
         for KeyRecord { key, time } in removed {
-            let keep = busy.contains(&key)
+            let keep = !there.contains(&key.to_string())
+                || busy.contains(&key)
                 || !self.is_old(time)
                 || inner.objects.exists(&stale_object(&key))?;
             if !keep {
                 inner.objects.delete(&key.object())?;
-                inner.objects.delete(&removed_object(&key))?;
             }
         }
         Ok(())
