@@ -95,7 +95,9 @@ impl Part {
         Duration::from_secs(match self {
             Self::Fmt | Self::Tidy => 60,
             Self::Deny => 240,
-            Self::Clippy | Self::Unit | Self::Binary | Self::Clients => 1200,
+            Self::Clippy | Self::Binary | Self::Clients => 1200,
+            // The states that a loss of power can leave take a quarter of it.
+            Self::Unit => 2100,
             Self::Demo | Self::Badinput => 300,
             Self::Doc | Self::Capacity | Self::Reader => 900,
             // Half of it for a cold build.
