@@ -94,12 +94,7 @@ struct Row {
 
 /// Runs the chosen campaigns and prints their table; true when none failed.
 pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
-    let metadata = cargo_metadata::MetadataCommand::new()
-        .current_dir(root)
-        .no_deps()
-        .exec()
-        .context("ask cargo for its target folder")?;
-    let target = metadata.target_directory.into_std_path_buf();
+    let target = process::target_folder(root)?;
     let work = target.join("xtask");
     std::fs::create_dir_all(work.join("logs"))?;
     let chosen = Campaign::ALL.into_iter();

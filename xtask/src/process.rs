@@ -93,6 +93,16 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> anyhow::Result<Ende
     Ok(Ended { end, wall, usage: reaped.rusage })
 }
 
+/// The folder that cargo builds in.
+pub(crate) fn target_folder(root: &Path) -> anyhow::Result<PathBuf> {
+    let metadata = cargo_metadata::MetadataCommand::new()
+        .current_dir(root)
+        .no_deps()
+        .exec()
+        .context("ask cargo for its target folder")?;
+    Ok(metadata.target_directory.into_std_path_buf())
+}
+
 /// From now on this folder is removed when the tool is asked to stop.
 pub(crate) fn remove_on_signal(folder: &Path) {
     DOOMED.lock().unwrap_or_else(PoisonError::into_inner).push(folder.to_owned());

@@ -117,12 +117,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
         println!("{}", serde_json::to_string_pretty(&images.shape())?);
         return Ok(true);
     }
-    let metadata = cargo_metadata::MetadataCommand::new()
-        .current_dir(root)
-        .no_deps()
-        .exec()
-        .context("ask cargo for its target folder")?;
-    let target = metadata.target_directory.into_std_path_buf();
+    let target = process::target_folder(root)?;
     let programs = programs(root, options, &target)?;
     let mut tools = tool::all(&programs);
     tools.retain(|tool| {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use crate::process;
 use part::Part;
 
 /// All parts together: two cores of a build machine must do it within the hour.
@@ -120,12 +121,7 @@ fn chosen(only: &[Part]) -> Vec<Part> {
 }
 
 fn places(root: &Path) -> anyhow::Result<Places> {
-    let metadata = cargo_metadata::MetadataCommand::new()
-        .current_dir(root)
-        .no_deps()
-        .exec()
-        .context("ask cargo for its target folder")?;
-    let target = metadata.target_directory.into_std_path_buf();
+    let target = process::target_folder(root)?;
     let work = target.join("xtask");
     std::fs::create_dir_all(work.join("logs"))
         .with_context(|| format!("create {}", work.display()))?;

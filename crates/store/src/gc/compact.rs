@@ -54,6 +54,10 @@ impl Run<'_> {
         }
         let (mut out, mut live, mut frames) = (BTreeSet::new(), 0, 0);
         for row in chosen {
+            // Both small and half empty: counted once.
+            if out.contains(&row.name) {
+                continue;
+            }
             live += row.live;
             frames += row.frames as usize;
             if live > self.how.rewrite_bytes || frames > margins::REWRITE_FRAMES {

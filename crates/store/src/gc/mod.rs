@@ -41,7 +41,7 @@ use crate::point::PointKey;
 use crate::source::Watch;
 use crate::vault::Store;
 
-pub(crate) use record::CONDEMNED;
+pub(crate) use record::{AWAITED, CONDEMNED, CONFIRMED};
 
 /// How to collect garbage.
 #[derive(Debug, Clone, PartialEq)]

@@ -20,8 +20,8 @@ use crate::seal::Record;
 use crate::vault::Store;
 
 pub(crate) const CONDEMNED: &str = "condemned";
-const AWAITED: &str = "awaited";
-const CONFIRMED: &str = "confirmed";
+pub(crate) const AWAITED: &str = "awaited";
+pub(crate) const CONFIRMED: &str = "confirmed";
 
 /// Packs that a collection wants to delete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

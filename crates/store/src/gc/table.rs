@@ -13,7 +13,7 @@ use crate::id::Id;
 use crate::index::Snapshot;
 use crate::margins;
 use crate::object::Objects;
-use crate::pack::Location;
+use crate::pack::{self, Location};
 use crate::source::Watch;
 
 /// One pack.
@@ -150,8 +150,7 @@ impl Row {
 
     /// The name of the object.
     pub(super) fn object(&self) -> String {
-        let name = self.name.simple().to_string();
-        format!("packs/{}/{name}", name.get(..2).unwrap_or_default())
+        pack::object(&self.name)
     }
 }
 

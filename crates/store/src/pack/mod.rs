@@ -52,11 +52,16 @@ pub(crate) struct Pack {
     pub(crate) size: u32,
 }
 
+/// The name of the object of the pack `name`; packs are spread over 256 folders.
+pub(crate) fn object(name: &Uuid) -> String {
+    let name = name.simple().to_string();
+    format!("packs/{}/{name}", name.get(..2).unwrap_or_default())
+}
+
 impl Pack {
-    /// The name of the object; packs are spread over 256 folders.
+    /// The name of the object.
     pub(crate) fn object(&self) -> String {
-        let name = self.name.simple().to_string();
-        format!("packs/{}/{name}", name.get(..2).unwrap_or_default())
+        object(&self.name)
     }
 
     /// What frames are authenticated with, besides their heads.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Check, FindingKind};
 use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gc::CONDEMNED;
+use crate::gc::{AWAITED, CONDEMNED, CONFIRMED};
 use crate::pin::{PINS, WRITERS};
 use crate::quarantine::{Affected, QUARANTINE};
 use crate::seal::Record;
@@ -69,8 +69,8 @@ impl Check<'_> {
             (Record::Removed, REMOVED),
             (Record::Stale, STALE),
             (Record::Condemned, CONDEMNED),
-            (Record::Confirmed, "confirmed"),
-            (Record::Awaited, "awaited"),
+            (Record::Confirmed, CONFIRMED),
+            (Record::Awaited, AWAITED),
         ];
         for (record, folder) in folders {
             self.go_on()?;
