@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tempfile::TempDir;
+use tresor_core::audit::AuditSettings;
 use tresor_core::limits::Limits;
 use tresor_core::model::{Principal, PrincipalKind};
 use tresor_core::service::{FirstStart, Service, Settings};
@@ -79,6 +80,7 @@ impl Site {
             workers: 1,
             locations: vec!["westus".into(), "eastus".into()],
             store_config: StoreConfig::default(),
+            audit: AuditSettings::default(),
         };
         let data = folder.path().join("data");
         let (service, first) = Service::open(&data, settings, Env::system()).await.unwrap();

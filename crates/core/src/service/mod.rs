@@ -8,6 +8,7 @@
 mod backup;
 mod disk;
 mod door;
+mod event;
 mod first;
 mod folder;
 mod grant;
@@ -39,6 +40,7 @@ pub use role::AssignmentSpec;
 pub use snapshot::SnapshotSpec;
 pub use vault::{IdentitySpec, VaultPatch, VaultSettings, VaultSpec};
 
+use crate::audit::{AuditSettings, Recorder};
 use crate::catalogue::{Catalogue, CatalogueError, Write, sqlite::SqliteCatalogue};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::limits::Limits;
@@ -72,6 +74,8 @@ pub struct Settings {
     pub locations: Vec<String>,
     /// Parameters of a store that is made at first start.
     pub store_config: StoreConfig,
+    /// The audit trail.
+    pub audit: AuditSettings,
 }
 
 /// Who asks.
@@ -107,6 +111,7 @@ pub struct Service {
     pub(crate) meters: Meters,
     /// What is opened behind grants.
     pub(crate) doors: Doors,
+    pub(crate) recorder: Recorder,
     workers: Mutex<JoinSet<()>>,
     folder: Folder,
 }
@@ -134,6 +139,7 @@ impl Service {
             .map_err(|e| Error::internal("opening the catalogue", e))?;
         folder.keep_private("catalogue.db")?;
         let catalogue: Arc<dyn Catalogue> = Arc::new(catalogue);
+        let recorder = Recorder::open(data, settings.audit, &env, &catalogue).await?;
         let opened = first::open(&folder, &settings, &env, &*catalogue).await?;
         catalogue.void_leases().await?;
         let pool = Pool::open(&settings.pool)
@@ -151,6 +157,7 @@ impl Service {
             stopping: watch::Sender::new(false),
             meters: Meters::default(),
             doors: Doors::default(),
+            recorder,
             workers: Mutex::new(JoinSet::new()),
             folder,
             settings,
@@ -188,6 +195,7 @@ impl Service {
                 tracing::error!(%error, "a worker did not end well");
             }
         }
+        self.recorder.flush().await;
     }
 
     /// Whether requests can be answered.

@@ -47,17 +47,20 @@ struct Task {
     meter: Arc<Meter>,
 }
 
-/// How often operations that nobody polls any more are removed, real time.
+/// How often old operations and events are removed, real time.
 const TIDY: Duration = Duration::from_secs(3600);
 /// How long ended operations can be polled, domain time.
 const OPERATIONS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Removes operations that nobody polls any more, at once and then every hour.
+/// Removes operations that nobody polls any more, and old events, at once and then every hour.
 pub(crate) async fn tidy(service: Arc<Service>) {
     let mut stopping = service.stopping.subscribe();
     loop {
         let before = service.env.domain().checked_sub(OPERATIONS_KEPT).unwrap_or_default();
         if let Err(error) = service.apply(vec![Write::ForgetOperations(before)]).await {
+            crate::service::log(error);
+        }
+        if let Err(error) = service.forget_events().await {
             crate::service::log(error);
         }
         tokio::select! {

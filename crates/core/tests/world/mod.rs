@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tresor_core::audit::AuditSettings;
 use tresor_core::limits::Limits;
 use tresor_core::model::{
     Access, BackupRule, DataStore, Datasource, Job, JobStatus, Lifecycle, Operation,
@@ -38,6 +39,7 @@ pub fn settings(folder: &Path) -> Settings {
         workers: 2,
         locations: vec!["westus".into(), "eastus".into()],
         store_config: StoreConfig::default(),
+        audit: AuditSettings::default(),
     }
 }
 
