@@ -26,7 +26,7 @@ pub(crate) struct Site {
     pub(crate) app: Arc<App>,
     pub(crate) first: FirstStart,
     pub(crate) token: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// An answer.
@@ -71,6 +71,11 @@ impl Site {
 
     /// The same, whose workers wait to be started.
     pub(crate) async fn idle(routes: Vec<Route>, wire: WireSettings) -> Self {
+        Self::in_env(routes, wire, Env::system()).await
+    }
+
+    /// The same, with a clock and chance of the test's own.
+    pub(crate) async fn in_env(routes: Vec<Route>, wire: WireSettings, env: Env) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
             pool: folder.path().join("disks"),
@@ -83,14 +88,19 @@ impl Site {
             audit: AuditSettings::default(),
         };
         let data = folder.path().join("data");
-        let (service, first) = Service::open(&data, settings, Env::system()).await.unwrap();
+        let (service, first) = Service::open(&data, settings, env).await.unwrap();
         let mut app = App::open(service, wire).unwrap();
         app.table = Table::new(routes);
         let app = Arc::new(app);
         let first = first.unwrap();
-        let mut site = Self { app, first, token: String::new(), _folder: folder };
+        let mut site = Self { app, first, token: String::new(), folder };
         site.token = site.sign_in().await;
         site
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
     }
 
     async fn sign_in(&self) -> String {

@@ -171,12 +171,7 @@ pub(crate) fn filter(text: &str) -> Result<EventFilter, ArmError> {
     Ok(wanted)
 }
 
-fn equals(
-    wanted: &mut EventFilter,
-    text: &str,
-    name: &str,
-    value: String,
-) -> Result<(), ArmError> {
+fn equals(wanted: &mut EventFilter, text: &str, name: &str, value: String) -> Result<(), ArmError> {
     let wrong = |what: &str| refuse(format!("{name} is '{value}', which is no {what}."));
     match name {
         "resourcegroupname" => wanted.group = Some(value),

@@ -74,8 +74,8 @@ async fn answer(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> Response<Body>
             let error = error.settled(dialect);
             trail.refused(app, &error).await;
             let throttled = error.status == StatusCode::TOO_MANY_REQUESTS;
-            let oauth = (throttled && trail.is_sign_in())
-                .then(|| limit::oauth(&error, ids.correlation));
+            let oauth =
+                (throttled && trail.is_sign_in()).then(|| limit::oauth(&error, ids.correlation));
             failure(&error, &oauth.unwrap_or_else(|| error.body(dialect, ids.correlation)))
         }
     };

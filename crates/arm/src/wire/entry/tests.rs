@@ -1,5 +1,8 @@
 //! Every gate, asked over HTTP; the last test goes through every route of the table.
 
+mod limits;
+mod unauthorised;
+
 use super::*;
 use crate::site::{HOST, Site, VERSION};
 use crate::table::routes;
