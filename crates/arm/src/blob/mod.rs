@@ -78,17 +78,20 @@ pub(crate) async fn serve(app: Arc<App>, request: Request<Body>) -> Response<Bod
     let is_head = method == Method::HEAD;
     let answer = match admit(&app, parts).await {
         Ok(call) => route(&app, call, body).await,
+        Err(fault) => Err(fault),
+    };
+    let answer = match answer {
         Err(fault) if fault.status == StatusCode::FORBIDDEN => {
             Err(stranger(&app, fault, &method, peer, marks.request).await)
         }
-        Err(fault) => Err(fault),
+        other => other,
     };
     let mut response = answer.unwrap_or_else(|fault| fault.response(&marks, is_head));
     marks.stamp(response.headers_mut());
     response
 }
 
-/// Whoever shows no signature of ours is counted by address, and recorded.
+/// Whoever shows no signature that allows what they ask is counted by address, and recorded.
 async fn stranger(
     app: &App,
     fault: BlobFault,

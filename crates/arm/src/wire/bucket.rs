@@ -73,11 +73,18 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
             return self.wait(bucket);
         }
         let bucket = Bucket { left: bucket.left - 1.0, ..bucket };
-        if kept.len() >= KEYS_MAX && !kept.contains_key(key) {
-            self.make_room(&mut kept, now);
-        }
-        kept.insert(key.clone(), bucket);
+        self.keep(&mut kept, key, bucket);
         Taken::Left(bucket.left as u32)
+    }
+
+    /// Takes a token that may not be there: the bucket then owes it, up to as many as it holds.
+    pub(crate) fn charge(&self, key: &K, now: Duration) {
+        if self.rate.burst > 0 {
+            let mut kept = self.locked();
+            let bucket = self.refilled(kept.get(key), now);
+            let left = (bucket.left - 1.0).max(-f64::from(self.rate.burst));
+            self.keep(&mut kept, key, Bucket { left, ..bucket });
+        }
     }
 
     /// What [`Buckets::take`] would find, without taking.
@@ -101,6 +108,13 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     fn wait(&self, bucket: Bucket) -> Taken {
         let seconds = (1.0 - bucket.left) / self.rate.per_second();
         Taken::Wait((seconds.ceil() as u64).max(1))
+    }
+
+    fn keep(&self, kept: &mut HashMap<K, Bucket>, key: &K, bucket: Bucket) {
+        if kept.len() >= KEYS_MAX && !kept.contains_key(key) {
+            self.make_room(kept, bucket.at);
+        }
+        kept.insert(key.clone(), bucket);
     }
 
     fn make_room(&self, kept: &mut HashMap<K, Bucket>, now: Duration) {
@@ -160,8 +174,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_charged_is_owed_up_to_a_bound() {
+        let buckets = Buckets::new(RATE);
+        for _ in 0..5 {
+            buckets.charge(&0, at(0));
+        }
+        assert_eq!(buckets.look(&0, at(0)), Taken::Wait(6));
+        for _ in 0..50 {
+            buckets.charge(&0, at(0));
+        }
+        assert_eq!(buckets.take(&0, at(0)), Taken::Wait(8));
+        assert_eq!(buckets.take(&0, at(8)), Taken::Left(0));
+    }
+
+    #[test]
     fn a_limit_can_be_off() {
         let buckets = Buckets::new(Rate { burst: 0, per_minute: 1 });
+        buckets.charge(&0, at(0));
         assert_eq!(buckets.take(&0, at(0)), Taken::Unlimited);
         assert_eq!((buckets.look(&0, at(0)), buckets.count()), (Taken::Unlimited, 0));
     }

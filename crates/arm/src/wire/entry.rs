@@ -129,6 +129,7 @@ async fn gates(
         true => (app.wire.max_body.min(PUBLIC_BODY), timeout.min(PUBLIC_PATIENCE)),
         false => (app.wire.max_body, timeout),
     };
+    let _room = app.limits.room(&body, limit)?;
     let read = tokio::time::timeout(patience, read_body(limit, &head.headers, body));
     let bytes = read.await.map_err(|_| {
         let text = "The request's body did not arrive in time.";

@@ -5,8 +5,12 @@
 //! - An address has one for requests that show no valid token. It never stands in the way of who
 //!   has one, behind whatever address.
 //! - Wrong secrets are counted by client id *and* address. When that bucket is empty no secret is
-//!   looked at any more, not even the right one: a brake that opens for it would be none. The
-//!   rightful owner is kept out only where the guesses come from, never at another address.
+//!   looked at any more, not even the right one: a brake that opens for it would be none. Guesses
+//!   that were on their way already are owed. The rightful owner is kept out only where the guesses
+//!   come from, never at another address.
+//!
+//! Bodies take room in memory before anything is known of them: all of them together get
+//! [`ROOM`], whatever the number of requests.
 //!
 //! An IPv6 address counts by its first 64 bits, which one customer has of a provider.
 
@@ -14,11 +18,14 @@ use super::bucket::{Buckets, Rate, Taken};
 use super::error::ArmError;
 use super::fair::Fair;
 use super::settings::WireSettings;
+use axum::body::{Body, HttpBody};
 use axum::extract::ConnectInfo;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 /// Limits over time; each has a default.
@@ -92,7 +99,14 @@ pub(crate) struct Limits {
     secrets: Buckets<(Uuid, Option<IpAddr>)>,
     /// Polls that may be held.
     pub(crate) polls: Fair,
+    /// Room for bodies, in [`UNIT`]s.
+    room: Arc<Semaphore>,
 }
+
+/// Bytes of all bodies at one time.
+const ROOM: usize = 256 << 20;
+/// Bytes by which room is given.
+const UNIT: usize = 64 << 10;
 
 impl Limits {
     /// Full buckets.
@@ -105,6 +119,7 @@ impl Limits {
             anonymous: Buckets::new(rates.anonymous),
             secrets: Buckets::new(rates.secrets),
             polls: Fair::new(settings.max_polls),
+            room: Arc::new(Semaphore::new(ROOM / UNIT)),
         }
     }
 
@@ -155,6 +170,20 @@ impl Limits {
         }
     }
 
+    /// Room for a body of which at most `limit` bytes are read.
+    ///
+    /// # Errors
+    /// 429 when others have it all.
+    pub(crate) fn room(&self, body: &Body, limit: usize) -> Result<OwnedSemaphorePermit, ArmError> {
+        let announced = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+        let units = announced.unwrap_or(limit).min(limit).div_ceil(UNIT);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(units).map_err(|_| {
+            let text = "The service reads as many bodies as it may; come back in a moment.";
+            too_many(text.to_owned(), 1)
+        })
+    }
+
     /// Whether a secret of this client may be looked at.
     ///
     /// # Errors
@@ -180,7 +209,7 @@ impl Limits {
 
     /// Counts a wrong secret.
     pub(crate) fn wrong_secret(&self, client: Option<Uuid>, peer: Option<IpAddr>, now: Duration) {
-        self.secrets.take(&(client.unwrap_or_default(), peer.map(network)), now);
+        self.secrets.charge(&(client.unwrap_or_default(), peer.map(network)), now);
     }
 }
 
@@ -299,6 +328,19 @@ mod tests {
         assert!(ask("2001:db8::3").is_err());
         ask("2001:db8:0:1::1").unwrap();
         ask("10.0.0.1").unwrap();
+    }
+
+    #[test]
+    fn bodies_share_the_room() {
+        let limits = Limits::new(&settings());
+        let unknown = || Body::from_stream(futures::stream::pending::<Result<&[u8], String>>());
+        let mut held: Vec<_> = (0..64).map(|_| limits.room(&unknown(), 4 << 20).unwrap()).collect();
+        let small = Body::from("{}");
+        assert_eq!(limits.room(&small, 4 << 20).unwrap_err().status.as_u16(), 429);
+        assert!(limits.room(&Body::empty(), 4 << 20).is_ok());
+        held.pop();
+        let _rest: Vec<_> = (0..64).map(|_| limits.room(&small, 4 << 20).unwrap()).collect();
+        assert!(limits.room(&small, 4 << 20).is_err());
     }
 
     #[test]

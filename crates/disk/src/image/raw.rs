@@ -30,9 +30,8 @@ impl RawImage {
             .iter()
             .filter_map(|folder| Some((folder, folder.canonicalize().ok()?)))
             .collect();
-        let named = folders.iter().any(|(folder, real)| {
-            path.starts_with(folder) || path.starts_with(real)
-        });
+        let named =
+            folders.iter().any(|(folder, real)| path.starts_with(folder) || path.starts_with(real));
         if !named || path.components().any(|part| part == Component::ParentDir) {
             return Err(denied("is in no allowed folder"));
         }
