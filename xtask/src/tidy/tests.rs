@@ -244,9 +244,11 @@ fn claims_name_tests_that_exist() {
         let findings = check_sources(&sources).findings;
         findings.iter().map(|finding| finding.rule).collect::<Vec<_>>()
     };
-    assert_eq!(check("| Who has X cannot Y | `a/b.rs::it_holds`, `t/test_c.py::test_it` |"), []);
-    assert_eq!(check("| Who has X cannot Y | `a/b.rs::tests::it_holds_too` |"), []);
-    assert_eq!(check("Nobody cannot be wrong. `not::a_test` `fn it()`"), []);
+    assert!(
+        check("| Who has X cannot Y | `a/b.rs::it_holds`, `t/test_c.py::test_it` |").is_empty()
+    );
+    assert!(check("| Who has X cannot Y | `a/b.rs::tests::it_holds_too` |").is_empty());
+    assert!(check("Nobody cannot be wrong. `not::a_test` `fn it()`").is_empty());
     for wrong in [
         "| Who has X cannot Y | reviewed |",
         "| Who has X cannot Y | `a/b.rs::it_hold` |",
