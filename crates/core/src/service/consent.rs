@@ -144,6 +144,7 @@ impl Service {
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn guarded(&self, vaults: &[&ResourceId]) -> Result<BTreeSet<ResourceId>> {
+        let asked: BTreeSet<&ResourceId> = vaults.iter().copied().collect();
         let mut found = BTreeSet::new();
         // A proxy's key is its vault's and more, so those of the page lie between these two.
         let first = vaults.iter().map(|id| format!("{}/", id.key())).min();
@@ -158,7 +159,8 @@ impl Service {
             };
             let page = self.catalogue.resources(&filter).await?;
             let inside = page.rows.iter().take_while(|row| row.id.key() < last.as_str());
-            found.extend(inside.filter_map(|row| row.id.parent()));
+            let homes = inside.filter_map(|row| row.id.parent());
+            found.extend(homes.filter(|home| asked.contains(home)));
             after = page.after.filter(|after| *after < last);
         }
         Ok(found)
