@@ -2,7 +2,7 @@
 
 use crate::world::{Protected, World, instance_of, protect, restore_of, rules};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tresor_core::error::{Error, FaultKind};
 use tresor_core::guard::Critical;
 use tresor_core::limits::Limits;
@@ -39,7 +39,8 @@ pub(crate) struct Scene {
     pub(crate) admin: Caller,
     /// With the operator's role at the guard.
     pub(crate) operator: Uuid,
-    pub(crate) point: String,
+    /// A point of the instance that there is now.
+    pub(crate) point: Mutex<String>,
 }
 
 pub(crate) fn kind<T>(result: Result<T, Error>) -> Result<(), FaultKind> {
@@ -73,6 +74,7 @@ impl Scene {
         let p = protect(&world).await;
         world.service.start().await;
         let point = world.backup(&p.vault, &p.instance).await.made.unwrap().key;
+        let point = Mutex::new(point);
         world.group("security").await;
         let guard = put_guard(&world, "Guard", &[]).await.unwrap();
         let policy2 = p.vault.join("backupPolicies/p2").unwrap();
@@ -122,7 +124,8 @@ impl Scene {
             Critical::ChangePolicy => self.protect_by(caller, &self.policy2).await?,
             Critical::Restore => {
                 let name = format!("providers/Microsoft.Compute/disks/r{}", Uuid::now_v7());
-                let spec = restore_of(&self.point, &p.target_group.join(&name).unwrap());
+                let point = self.point.lock().unwrap().clone();
+                let spec = restore_of(&point, &p.target_group.join(&name).unwrap());
                 let begun = service.restore_start(caller, &p.instance, spec).await?;
                 assert_eq!(self.world.ended(begun).await.status, OperationStatus::Succeeded);
             }
@@ -158,9 +161,12 @@ impl Scene {
                 let on = settings(|s| s.soft_delete = Some(SoftDeleteState::On));
                 service.vault_patch(owner, &p.vault, on).await.unwrap();
             }
-            Critical::DeleteInstance | Critical::ChangePolicy => {
+            Critical::DeleteInstance => {
                 self.protect_by(owner, &p.policy).await.unwrap();
+                let made = self.world.backup(&p.vault, &p.instance).await.made;
+                *self.point.lock().unwrap() = made.unwrap().key;
             }
+            Critical::ChangePolicy => self.protect_by(owner, &p.policy).await.unwrap(),
             Critical::StopProtection | Critical::SuspendBackups => {
                 let resume = Transition::ResumeProtection;
                 service.transition(owner, &p.instance, resume).await.unwrap().unwrap();
