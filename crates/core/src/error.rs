@@ -59,6 +59,8 @@ pub enum FaultKind {
     StoreFull,
     Cancelled,
     SoftDeletedExists,
+    InstanceExists,
+    VaultExists,
 }
 
 /// A fault as people see it.

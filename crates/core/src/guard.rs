@@ -6,7 +6,7 @@
 use crate::model::{SoftDeleteState, Vault};
 use jiff::{SignedDuration, Timestamp};
 
-/// What may be done with the points of an instance that somebody deletes.
+/// What may be done with what somebody deletes, and with the points behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// They stay until this domain time and can be had back.
@@ -26,6 +26,17 @@ pub fn delete_instance(vault: &Vault, now: Timestamp) -> Verdict {
     Verdict::KeepUntil(until.unwrap_or(Timestamp::MAX))
 }
 
+/// Decides about a vault. `promised` is the latest time until which a soft-deleted instance in it
+/// is kept: that was promised when it was deleted, whatever the vault says now.
+#[must_use]
+pub fn delete_vault(vault: &Vault, promised: Option<Timestamp>, now: Timestamp) -> Verdict {
+    match (delete_instance(vault, now), promised) {
+        (Verdict::KeepUntil(own), Some(promised)) => Verdict::KeepUntil(own.max(promised)),
+        (Verdict::DeleteNow, Some(promised)) => Verdict::KeepUntil(promised),
+        (own, None) => own,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +52,7 @@ mod tests {
             alert_on_failures: true,
             cross_subscription: CrossSubscription::Enabled,
             cross_region: None,
+            cost: None,
         }
     }
 
@@ -56,5 +68,19 @@ mod tests {
         }
         let endless = delete_instance(&vault(SoftDeleteState::On, 1e300), now);
         assert_eq!(endless, Verdict::KeepUntil(Timestamp::MAX));
+    }
+
+    #[test]
+    fn a_vault_is_kept_as_long_as_anything_in_it() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let day = |d: i64| now.checked_add(SignedDuration::from_hours(24 * d)).unwrap();
+        let (off, on) = (vault(SoftDeleteState::Off, 14.0), vault(SoftDeleteState::On, 14.0));
+        assert_eq!(delete_vault(&off, None, now), Verdict::DeleteNow);
+        assert_eq!(delete_vault(&on, None, now), Verdict::KeepUntil(day(14)));
+        for (vault, promised, until) in [(&off, 3, 3), (&off, -3, -3), (&on, 3, 14), (&on, 90, 90)]
+        {
+            let verdict = delete_vault(vault, Some(day(promised)), now);
+            assert_eq!(verdict, Verdict::KeepUntil(day(until)), "{promised}");
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 mod checks;
 mod deleted;
+mod deleted_vaults;
 mod instances;
 mod jobs;
 mod operations;
@@ -81,6 +82,7 @@ pub(crate) fn routes() -> Vec<Route> {
         points::routes(),
         jobs::routes(),
         deleted::routes(),
+        deleted_vaults::routes(),
         checks::routes(),
         operations::routes(),
         refusals::routes(),
@@ -155,6 +157,7 @@ async fn list(
         under: Some(request.id.clone()),
         after: paging::cursor(request)?,
         limit: paging::limit(request)?,
+        ..ResourceFilter::default()
     };
     let page = request.app.service.resources(&filter).await?;
     let rows: Vec<Value> = page.rows.iter().filter_map(json).collect();

@@ -95,6 +95,8 @@ fn answer(kind: FaultKind, backup: bool) -> (u16, &'static str) {
         (K::StoreFull, _) => (507, "InsufficientStorage"),
         (K::Cancelled, _) => (400, "UserErrorOperationCancelled"),
         (K::SoftDeletedExists, _) => (400, "UserErrorDppSoftDeletedInstanceExists"),
+        (K::InstanceExists, _) => (409, "UserErrorDppBackupInstanceAlreadyExists"),
+        (K::VaultExists, _) => (409, "UserErrorBackupVaultAlreadyExists"),
     }
 }
 
@@ -168,6 +170,8 @@ const ACTIONS: &[(FaultKind, &str)] = &[
         K::SoftDeletedExists,
         "Undelete the soft-deleted backup instance, or wait until it is purged.",
     ),
+    (K::InstanceExists, "Delete the backup instance that has the name first."),
+    (K::VaultExists, "Choose another name for the vault that is restored."),
 ];
 
 /// The long form of a fault: in errors, jobs and instances.
@@ -234,7 +238,7 @@ mod tests {
 
     #[test]
     fn only_internal_faults_are_server_errors() {
-        assert!(kinds().len() >= 43);
+        assert!(kinds().len() >= 45);
         for kind in kinds() {
             for dialect in DIALECTS {
                 let entry = entry(kind, dialect);

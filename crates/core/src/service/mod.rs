@@ -6,8 +6,10 @@
 //! themselves are one list each, so a crash leaves either none or all of them.
 
 mod backup;
+mod deleted;
 mod disk;
 mod door;
+mod export;
 mod first;
 mod folder;
 mod grant;
@@ -21,18 +23,22 @@ mod resource;
 mod restore;
 mod role;
 mod snapshot;
+mod sync;
 mod vault;
 
 pub(crate) use backup::running;
 pub(crate) use disk::{FOOTER_BYTES, volume_name};
+pub(crate) use export::{ends, exporting, output};
 pub(crate) use instance::whole;
 pub(crate) use operation::log;
 pub(crate) use snapshot::{parse_key, stored};
 
 pub use disk::{DiskPatch, DiskSpec, OriginSpec};
+pub use export::{Document, JobForm};
 pub use first::FirstStart;
 pub use group::GroupSpec;
 pub use instance::{InstanceSpec, Transition};
+pub use job::{JobQuery, PointQuery};
 pub use operation::Outcome;
 pub use restore::RestoreSpec;
 pub use role::AssignmentSpec;
@@ -108,6 +114,7 @@ pub struct Service {
     /// What is opened behind grants.
     pub(crate) doors: Doors,
     workers: Mutex<JoinSet<()>>,
+    pub(crate) exports: export::Exports,
     folder: Folder,
 }
 
@@ -152,6 +159,7 @@ impl Service {
             meters: Meters::default(),
             doors: Doors::default(),
             workers: Mutex::new(JoinSet::new()),
+            exports: export::Exports::open(&folder)?,
             folder,
             settings,
         });

@@ -106,6 +106,7 @@ pub(super) fn vault() -> Resource {
         alert_on_failures: true,
         cross_subscription: CrossSubscription::PermanentlyDisabled,
         cross_region: None,
+        cost: None,
     };
     resource(vault_id(), Model::Vault(model))
 }
@@ -170,6 +171,7 @@ pub(super) fn instance(name: &str, disk: &str, policy: &str, group: &str) -> Res
         state: ProtectionState::Configured,
         error: Some(fault()),
         deletion: Some(Deletion {
+            was: instance_id("was"),
             at: at(1),
             purge_at: at(2),
             activity: guid(11),
@@ -254,6 +256,7 @@ pub(super) fn job(number: u128, started: i64) -> Job {
     Job {
         id: guid(number),
         vault: vault_id(),
+        vault_unique_id: guid(5),
         instance: instance_id("i"),
         instance_unique_id: guid(10),
         instance_name: "i".into(),
