@@ -55,8 +55,15 @@ pub(super) async fn versions_count_and_guard(ground: &dyn Ground) {
 
 pub(super) async fn records_come_back_whole(ground: &dyn Ground) {
     let catalogue = ground.open().await;
-    let rows =
-        [group("Rg"), disk("D"), snapshot("s"), vault(), policy("p"), instance("i", "d", "p", "g")];
+    let rows = [
+        group("Rg"),
+        disk("D"),
+        snapshot("s"),
+        vault(),
+        deleted_vault(),
+        policy("p"),
+        instance("i", "d", "p", "g"),
+    ];
     catalogue.apply(rows.iter().map(put).collect()).await.unwrap();
     for row in rows {
         let kept = catalogue.resource(&row.id).await.unwrap().unwrap();

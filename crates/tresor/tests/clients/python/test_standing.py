@@ -7,13 +7,12 @@ import uuid
 import pytest
 
 from journey import (
-    DISK_BACKUP_READER, backup_body, instance_body, name_of, policy_body, sample, unique,
-    vault_body)
+    DISK_BACKUP_READER, backup_body, instance_body, name_of, policy_body, restore_body, sample,
+    unique, vault_body)
 from test_sdk import clients, credential
 from wire import ARTICLE, COMPUTE, DPP, ROLES
 
 SMALL = 1 << 20
-READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 
 
 @pytest.fixture
@@ -223,3 +222,50 @@ def test_settings_that_would_mean_nothing_are_refused(wire, journey, properties,
         assert (reply.status, reply.code) == (400, "BMSUserErrorInvalidInput"), reply
         assert word in reply.json()["error"]["message"], reply
     assert wire.get(vault, DPP) == before
+
+
+def test_a_patch_changes_what_it_names(wire, journey):
+    vault, principal = journey.vault(journey.group())
+    before = wire.get(vault, DPP)
+
+    def patch(body):
+        reply = wire.request("PATCH", vault, body, DPP)
+        assert reply.status == 200 and reply.json() == wire.get(vault, DPP), reply
+        return reply.json()
+    assert patch({}) == before
+    assert patch({"tags": {"a": "b"}}) == {**before, "tags": {"a": "b"}}
+    assert patch({"tags": {}, "identity": {"type": "none"}})["identity"] == {"type": "None"}
+    again = patch({"identity": {"type": "systemassigned"}})["identity"]
+    assert again["type"] == "SystemAssigned" and again["principalId"] != principal
+    quiet = patch({"properties": {"monitoringSettings": {
+        "azureMonitorAlertSettings": {"alertsForAllJobFailures": "Disabled"}}}})
+    assert quiet == {**before, "identity": again, "properties": {
+        **before["properties"], "monitoringSettings": {
+            "azureMonitorAlertSettings": {"alertsForAllJobFailures": "Disabled"}}}}
+    for body, word in (({"properties": {"storageSettings": []}}, "storageSettings"),
+                       ({"identity": {"type": "Root"}}, "identity"), ({"tags": 5}, "tags")):
+        reply = wire.request("PATCH", vault, body, DPP)
+        assert reply.status == 400 and word in reply.text, reply
+    assert wire.get(vault, DPP) == quiet
+
+
+def test_the_switch_for_other_subscriptions(wire, journey, protected):
+    """Enabled, Disabled and, for ever, PermanentlyDisabled, at validateRestore and restore."""
+    point = journey.point_of(journey.backup(protected.instance))
+    other = protected.target.replace(wire.subscription, str(uuid.uuid4()))
+    body = restore_body(point, f"{other}/providers/Microsoft.Compute/disks/d")
+    setting = "crossSubscriptionRestoreSettings"
+
+    def switch(word):
+        return wire.request("PATCH", protected.vault, {"properties": {
+            "featureSettings": {setting: {"state": word}}}}, DPP)
+    for word, code in (("Enabled", "UserErrorRestoreTargetRGNotFound"),
+                       ("Disabled", "UserErrorCrossSubscriptionRestoreNotAllowed"),
+                       ("PermanentlyDisabled", "UserErrorCrossSubscriptionRestoreNotAllowed")):
+        shown = switch(word).json()["properties"]["featureSettings"]
+        assert shown[setting] == {"state": word}
+        for path, sent in (("validateRestore", {"restoreRequestObject": body}), ("restore", body)):
+            status = wire.outcome(wire.request("POST", f"{protected.instance}/{path}", sent, DPP))
+            assert status["status"] == "Failed" and status["error"]["code"] == code, status
+    assert switch("Enabled").code == "UserErrorDppOneWaySetting"
+    assert journey.read(journey.restore(protected, point)) == protected.image
