@@ -90,7 +90,7 @@ async fn an_undeleted_instance_has_its_points_and_goes_on() {
     assert_eq!((is.state, &is.deletion), (ProtectionState::Stopped, &None));
     assert_eq!((is.unique_id, &now.created, &now.id), (was.unique_id, &old.created, &old.id));
     assert!(world.service.find(&deleted_id(&p)).await.unwrap().is_none());
-    assert_eq!(points(&world, &p.instance).await, [point.clone()]);
+    assert_eq!(points(&world, &p.instance).await, std::slice::from_ref(&point));
     assert!(restored(&world, &p, &point, "t1").await == before);
     let again = undelete(&world, &p).await.unwrap_err();
     assert_eq!(again.kind(), FaultKind::NotFound);
