@@ -64,6 +64,7 @@ pub(crate) struct App {
 impl App {
     /// Loads the keys of the wire, making them at first start; blocking.
     pub(crate) fn open(service: Arc<Service>, wire: WireSettings) -> Result<Self> {
+        service.export_as(types::job::document);
         let random = || Zeroizing::new(service.env().bytes::<32>().to_vec());
         let seal = Seal::new(&service.key_file("page.key", random)?);
         let blob = blob::Plane::new(&service.key_file("sas.key", random)?);

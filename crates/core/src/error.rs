@@ -62,6 +62,8 @@ pub enum FaultKind {
     GuardRefused,
     GuardInUse,
     ExclusionRefused,
+    InstanceExists,
+    VaultExists,
 }
 
 /// A fault as people see it.

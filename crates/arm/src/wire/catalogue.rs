@@ -99,6 +99,8 @@ fn answer(kind: FaultKind, backup: bool) -> (u16, &'static str) {
         (K::GuardRefused, _) => (403, "LinkedAuthorizationFailed"),
         (K::GuardInUse, _) => (409, "UserErrorResourceGuardInUse"),
         (K::ExclusionRefused, _) => (400, "BMSUserErrorInvalidCriticalOperationExclusionList"),
+        (K::InstanceExists, _) => (409, "UserErrorDppBackupInstanceAlreadyExists"),
+        (K::VaultExists, _) => (409, "UserErrorBackupVaultAlreadyExists"),
     }
 }
 
@@ -175,6 +177,8 @@ const ACTIONS: &[(FaultKind, &str)] = &[
     (K::GuardRefused, "Ask the owner of the resource guard for the role Backup MUA Operator."),
     (K::GuardInUse, "Delete the proxies that use the resource guard first."),
     (K::ExclusionRefused, "Exclude only operations that a resource guard can leave unprotected."),
+    (K::InstanceExists, "Delete the backup instance that has the name first."),
+    (K::VaultExists, "Choose another name for the vault that is restored."),
 ];
 
 /// The long form of a fault: in errors, jobs and instances.
@@ -241,7 +245,7 @@ mod tests {
 
     #[test]
     fn only_internal_faults_are_server_errors() {
-        assert!(kinds().len() >= 43);
+        assert!(kinds().len() >= 45);
         for kind in kinds() {
             for dialect in DIALECTS {
                 let entry = entry(kind, dialect);

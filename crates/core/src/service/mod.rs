@@ -7,8 +7,10 @@
 
 mod backup;
 mod consent;
+mod deleted;
 mod disk;
 mod door;
+mod export;
 mod first;
 mod folder;
 mod grant;
@@ -24,18 +26,22 @@ mod resource_guard;
 mod restore;
 mod role;
 mod snapshot;
+mod sync;
 mod vault;
 
 pub(crate) use backup::running;
 pub(crate) use disk::{FOOTER_BYTES, volume_name};
+pub(crate) use export::{ends, exporting, output};
 pub(crate) use instance::whole;
 pub(crate) use operation::log;
 pub(crate) use snapshot::{parse_key, stored};
 
 pub use disk::{DiskPatch, DiskSpec, OriginSpec};
+pub use export::{Document, JobForm};
 pub use first::FirstStart;
 pub use group::GroupSpec;
 pub use instance::{InstanceSpec, Transition};
+pub use job::{JobQuery, PointQuery};
 pub use operation::Outcome;
 pub use resource_guard::GuardSpec;
 pub use restore::RestoreSpec;
@@ -127,6 +133,7 @@ pub struct Service {
     /// What is opened behind grants.
     pub(crate) doors: Doors,
     workers: Mutex<JoinSet<()>>,
+    pub(crate) exports: export::Exports,
     folder: Folder,
 }
 
@@ -171,6 +178,7 @@ impl Service {
             meters: Meters::default(),
             doors: Doors::default(),
             workers: Mutex::new(JoinSet::new()),
+            exports: export::Exports::open(&folder)?,
             folder,
             settings,
         });
