@@ -13,6 +13,7 @@ mod digest;
 mod fault;
 mod footer;
 mod head;
+mod operation;
 mod pages;
 mod put;
 mod range;
@@ -21,6 +22,9 @@ mod sas;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use operation::OPERATIONS;
+pub(crate) use operation::of as operation;
 pub(crate) use sas::Plane;
 
 use crate::App;
