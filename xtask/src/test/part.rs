@@ -391,7 +391,7 @@ impl Run<'_> {
         let folder = self.places.root.join(JS);
         let node = node::packages(&folder, &self.places.cache, self.left())?;
         let mut command = Command::new("node");
-        command.arg(folder.join("run.mjs")).env("TRESOR_NODE_HOME", node);
+        command.arg(folder.join("run.mjs")).env("CLIENT_TEST_NODE", node);
         self.driven(&mut command, Runner::Tap)
     }
 
@@ -437,8 +437,8 @@ impl Run<'_> {
         command
             .env("TRESOR_BIN", binary(self.places, "tresor")?)
             .env("TRESOR_FAILPOINTS_BIN", binary(self.places, "tresor-failpoints")?)
-            .env("TRESOR_LOGS", logs)
-            .env("TRESOR_FILES", &temporary);
+            .env("CLIENT_TEST_LOGS", logs)
+            .env("CLIENT_TEST_FILES", &temporary);
         let outcome = self.counted(command, runner, false)?;
         if outcome.count.failed == 0 {
             // Disk images of hundreds of megabytes; after a failure they are evidence.

@@ -91,7 +91,7 @@ class Server:
 
     def _new_log(self):
         """A file for the log: beside the data, or where the whole run keeps its logs."""
-        kept = os.environ.get("TRESOR_LOGS")
+        kept = os.environ.get("CLIENT_TEST_LOGS")
         if not kept:
             return self.data.with_name(f"{self.data.name}.{self.starts}.log")
         handle, path = tempfile.mkstemp(".log", f"{self.data.name}.{self.starts}.", kept)
