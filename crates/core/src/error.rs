@@ -59,6 +59,9 @@ pub enum FaultKind {
     StoreFull,
     Cancelled,
     SoftDeletedExists,
+    GuardRefused,
+    GuardInUse,
+    ExclusionRefused,
 }
 
 /// A fault as people see it.

@@ -150,7 +150,7 @@ impl World {
 }
 
 fn caller(object_id: Uuid) -> Caller {
-    Caller { object_id, client_id: object_id, name: "x".into(), correlation: Uuid::nil() }
+    Caller::new(object_id, object_id, "x".into(), Uuid::nil())
 }
 
 fn role(scopes: &[&ResourceId], action: &str) -> RoleDefinition {

@@ -2,6 +2,7 @@
 
 use super::{accepted, instance_path, list, route, since, vault_of, vault_path};
 use crate::table::{Route, handler};
+use crate::types::guard;
 use crate::types::instance::{self, Phase};
 use crate::types::name::{self, Named};
 use crate::wire::error::ArmError;
@@ -77,10 +78,11 @@ async fn put(request: Request) -> Result<Reply, ArmError> {
     name::check(Named::Instance, request.id.name())?;
     let root = request.root()?;
     let properties = root.get("properties").need_object()?;
+    let caller = guard::caller(&request.caller, &properties)?;
     let mut spec = instance::spec(Some(request.id.clone()), properties)?;
     spec.tags = root.get("tags").tags()?;
     let location = vault_of(&request).await?.location;
-    let outcome = request.app.service.instance_put(&request.caller, spec).await?;
+    let outcome = request.app.service.instance_put(&caller, spec).await?;
     let phase = if outcome.created { Phase::Creating } else { Phase::Updating };
     let reply = Reply::created(shown(&outcome.resource, phase).unwrap_or_default());
     let (operation, scope) = (&outcome.operation, StatusScope::Vault);

@@ -2,7 +2,7 @@
 
 use super::{accepted, instance_path, route, since};
 use crate::table::{Route, handler};
-use crate::types::restore;
+use crate::types::{guard, restore};
 use crate::wire::error::ArmError;
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
@@ -88,9 +88,11 @@ async fn validate_restore(request: Request) -> Result<Reply, ArmError> {
 }
 
 async fn restore_now(request: Request) -> Result<Reply, ArmError> {
-    let spec = restore::spec(request.root()?)?;
+    let root = request.root()?;
+    let spec = restore::spec(root.clone())?;
+    let caller = guard::caller(&request.caller, &root)?;
     let service = &request.app.service;
-    let operation = service.restore_start(&request.caller, &request.id, spec).await?;
+    let operation = service.restore_start(&caller, &request.id, spec).await?;
     accepted(&request, &operation, RETRY_AFTER_JOB).await
 }
 
@@ -110,11 +112,14 @@ async fn resume_backups(request: Request) -> Result<Reply, ArmError> {
     change(&request, Transition::ResumeBackups).await
 }
 
-/// A body is optional and can name approvals of a resource guard only, which there is none of.
+/// A body is optional and names requests of a resource guard only.
 async fn change(request: &Request, transition: Transition) -> Result<Reply, ArmError> {
-    request.optional_root()?;
+    let caller = match request.optional_root()? {
+        Some(root) => guard::caller(&request.caller, &root)?,
+        None => request.caller.clone(),
+    };
     let service = &request.app.service;
-    match service.transition(&request.caller, &request.id, transition).await? {
+    match service.transition(&caller, &request.id, transition).await? {
         Some(operation) => accepted(request, &operation, RETRY_AFTER_VALIDATE).await,
         None => Ok(Reply::empty(StatusCode::OK)),
     }

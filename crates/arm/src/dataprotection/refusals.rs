@@ -15,12 +15,6 @@ macro_rules! vault_action {
     };
 }
 
-macro_rules! guard_action {
-    ($tail:literal) => {
-        concat!("Microsoft.DataProtection/resourceGuards/", $tail)
-    };
-}
-
 macro_rules! region_action {
     ($verb:literal) => {
         concat!("Microsoft.DataProtection/locations/", $verb, "/action")
@@ -35,7 +29,7 @@ macro_rules! refuse {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    [instances(), jobs(), vaults(), guards(), proxies(), regions()].concat()
+    [instances(), jobs(), vaults(), regions()].concat()
 }
 
 fn refusal(request: &Request, what: &str) -> ArmError {
@@ -51,10 +45,6 @@ async fn nothing(_request: Request) -> Result<Reply, ArmError> {
 async fn absent(request: Request) -> Result<Reply, ArmError> {
     let fault = Fault::not_found("resource", request.id.name());
     Err(ArmError::from_fault(&fault, request.dialect))
-}
-
-async fn gone(_request: Request) -> Result<Reply, ArmError> {
-    Ok(Reply::no_content())
 }
 
 fn instances() -> Vec<Route> {
@@ -133,67 +123,6 @@ fn vaults() -> Vec<Route> {
             route(Method::GET, one, read, handler!(absent), "DeletedBackupVaults_Get"),
         ),
     ]
-}
-
-fn guards() -> Vec<Route> {
-    let read = guard_action!("read");
-    let write = guard_action!("write");
-    let remove = guard_action!("delete");
-    let subscription = subscription_path!("/resourceGuards");
-    let group = group_path!("/resourceGuards");
-    let one = group_path!("/resourceGuards/{resourceGuardsName}");
-    let requests = group_path!("/resourceGuards/{resourceGuardsName}/{requestKind}");
-    let request = group_path!("/resourceGuards/{resourceGuardsName}/{requestKind}/{requestName}");
-    let refused: Handler = refuse!("resource guards");
-    vec![
-        route(
-            Method::GET,
-            subscription,
-            read,
-            handler!(nothing),
-            "ResourceGuards_GetResourcesInSubscription",
-        ),
-        route(
-            Method::GET,
-            group,
-            read,
-            handler!(nothing),
-            "ResourceGuards_GetResourcesInResourceGroup",
-        ),
-        route(Method::GET, one, read, handler!(absent), "ResourceGuards_Get"),
-        route(Method::PUT, one, write, refused, "ResourceGuards_Put"),
-        route(Method::PATCH, one, write, handler!(absent), "ResourceGuards_Patch"),
-        route(Method::DELETE, one, remove, handler!(gone), "ResourceGuards_Delete"),
-        route(Method::GET, requests, read, handler!(absent), "ResourceGuards_GetRequestsObjects"),
-        route(
-            Method::GET,
-            request,
-            read,
-            handler!(absent),
-            "ResourceGuards_GetDefaultRequestsObject",
-        ),
-    ]
-}
-
-fn proxies() -> Vec<Route> {
-    let read = vault_action!("backupResourceGuardProxies/read");
-    let write = vault_action!("backupResourceGuardProxies/write");
-    let remove = vault_action!("backupResourceGuardProxies/delete");
-    let unlock = vault_action!("backupResourceGuardProxies/unlockDelete/action");
-    let all = vault_path!("/backupResourceGuardProxies");
-    let one = vault_path!("/backupResourceGuardProxies/{resourceGuardProxyName}");
-    let post = vault_path!("/backupResourceGuardProxies/{resourceGuardProxyName}/unlockDelete");
-    let refused: Handler = refuse!("resource guards");
-    [
-        route(Method::GET, all, read, handler!(nothing), "DppResourceGuardProxy_List"),
-        route(Method::GET, one, read, handler!(absent), "DppResourceGuardProxy_Get"),
-        route(Method::PUT, one, write, refused, "DppResourceGuardProxy_CreateOrUpdate"),
-        route(Method::DELETE, one, remove, handler!(gone), "DppResourceGuardProxy_Delete"),
-        route(Method::POST, post, unlock, refused, "DppResourceGuardProxy_UnlockDelete"),
-    ]
-    .into_iter()
-    .map(|route| since("2022-09-01", route))
-    .collect()
 }
 
 fn regions() -> Vec<Route> {

@@ -1,18 +1,19 @@
 //! Backup vaults.
 
-use super::{group_path, list, route, subscription_path, vault_of, vault_path};
+use super::{group_path, route, rows, subscription_path, vault_of, vault_path};
 use crate::table::{Route, handler};
 use crate::types::name::{self, Named};
 use crate::types::time::instant;
-use crate::types::vault;
+use crate::types::{guard, vault};
 use crate::wire::error::ArmError;
 use crate::wire::operation::{StatusScope, accept, begin};
+use crate::wire::paging;
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use http::{HeaderName, Method, StatusCode};
 use serde_json::{Value, json};
 use tresor_core::error::{Fault, FaultKind};
-use tresor_core::model::{Resource, SoftDeleteState};
+use tresor_core::model::{Resource, ResourceId, SoftDeleteState};
 use tresor_core::service::VaultSettings;
 
 const KIND: &str = "microsoft.dataprotection/backupvaults";
@@ -46,21 +47,32 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-fn shown(request: &Request, resource: &Resource, state: &str) -> Option<Value> {
+fn json_of(request: &Request, resource: &Resource, state: &str, guarded: bool) -> Option<Value> {
     let tenant = request.app.service.tenant();
-    resource.as_vault().map(|model| vault::json(resource, model, tenant, state))
+    resource.as_vault().map(|model| vault::json(resource, model, tenant, state, guarded))
+}
+
+async fn shown(request: &Request, resource: &Resource, state: &str) -> Result<Value, ArmError> {
+    let guarded = !request.app.service.guarded(&[&resource.id]).await?.is_empty();
+    Ok(json_of(request, resource, state, guarded).unwrap_or_default())
 }
 
 async fn list_all(request: Request) -> Result<Reply, ArmError> {
+    let service = &request.app.service;
     if request.id.group().is_some() {
-        request.app.service.require_group(&request.id).await?;
+        service.require_group(&request.id).await?;
     }
-    list(&request, KIND, |resource| shown(&request, resource, "Succeeded")).await
+    let page = rows(&request, KIND).await?;
+    let ids: Vec<&ResourceId> = page.rows.iter().map(|row| &row.id).collect();
+    let guarded = service.guarded(&ids).await?;
+    let json = |row| json_of(&request, row, "Succeeded", guarded.contains(&row.id));
+    let rows: Vec<Value> = page.rows.iter().filter_map(json).collect();
+    Ok(Reply::ok(paging::page(&request, rows, page.after)?))
 }
 
 async fn get(request: Request) -> Result<Reply, ArmError> {
     let found = vault_of(&request).await?;
-    Ok(Reply::ok(shown(&request, &found, "Succeeded").unwrap_or_default()))
+    Ok(Reply::ok(shown(&request, &found, "Succeeded").await?))
 }
 
 async fn put(request: Request) -> Result<Reply, ArmError> {
@@ -71,13 +83,14 @@ async fn put(request: Request) -> Result<Reply, ArmError> {
         let fault = Fault::new(FaultKind::Unsupported, message).at("x-ms-deleted-vault-id");
         return Err(ArmError::from_fault(&fault, request.dialect));
     }
-    let mut spec = vault::spec(request.id.clone(), root)?;
+    let mut spec = vault::spec(request.id.clone(), root.clone())?;
     let before = request.app.service.find(&request.id).await?;
     settle_soft_delete(&request, before.as_ref(), &mut spec.settings)?;
-    let outcome = request.app.service.vault_put(&request.caller, spec).await?;
+    let caller = guard::caller(&request.caller, &root.get("properties"))?;
+    let outcome = request.app.service.vault_put(&caller, spec).await?;
     let resource = &outcome.resource;
     let state = if outcome.created { "Provisioning" } else { "Updating" };
-    let reply = Reply::created(shown(&request, resource, state).unwrap_or_default())
+    let reply = Reply::created(shown(&request, resource, state).await?)
         .header(SYSTEM_DATA, &system_data(resource).to_string());
     let scope = StatusScope::Vault;
     let operation = &outcome.operation;
@@ -121,11 +134,13 @@ fn system_data(resource: &Resource) -> Value {
 }
 
 async fn patch(request: Request) -> Result<Reply, ArmError> {
-    let mut patch = vault::patch(request.root()?)?;
+    let root = request.root()?;
+    let mut patch = vault::patch(root.clone())?;
+    let caller = guard::caller(&request.caller, &root.get("properties"))?;
     let before = vault_of(&request).await?;
     settle_soft_delete(&request, Some(&before), &mut patch.settings)?;
-    let changed = request.app.service.vault_patch(&request.caller, &request.id, patch).await?;
-    Ok(Reply::ok(shown(&request, &changed, "Succeeded").unwrap_or_default()))
+    let changed = request.app.service.vault_patch(&caller, &request.id, patch).await?;
+    Ok(Reply::ok(shown(&request, &changed, "Succeeded").await?))
 }
 
 async fn delete(request: Request) -> Result<Reply, ArmError> {

@@ -63,7 +63,8 @@ fn kind(resource: &Resource) -> Option<&'static str> {
         Model::Disk(_) => Some("Microsoft.Compute/disks"),
         Model::Snapshot(_) => Some("Microsoft.Compute/snapshots"),
         Model::Vault(_) => Some("Microsoft.DataProtection/backupVaults"),
-        Model::Group(_) | Model::Policy(_) | Model::Instance(_) => None,
+        Model::Guard(_) => Some("Microsoft.DataProtection/resourceGuards"),
+        Model::Group(_) | Model::Policy(_) | Model::Instance(_) | Model::GuardProxy(_) => None,
     }
 }
 

@@ -14,20 +14,27 @@ use tresor_core::model::{
 use tresor_core::service::{VaultPatch, VaultSettings, VaultSpec};
 use uuid::Uuid;
 
-/// A vault as ARM shows it; `state` is its provisioning state.
-pub(crate) fn json(resource: &Resource, vault: &Vault, tenant: Uuid, state: &str) -> Value {
+/// A vault as ARM shows it; `state` is its provisioning state, `guarded` whether it is under a
+/// resource guard.
+pub(crate) fn json(
+    resource: &Resource,
+    vault: &Vault,
+    tenant: Uuid,
+    state: &str,
+    guarded: bool,
+) -> Value {
     json!({
         "location": resource.location,
         "tags": resource.tags,
         "identity": identity::json(&vault.identity, tenant),
-        "properties": properties(vault, state),
+        "properties": properties(vault, state, guarded),
         "id": resource.id.as_str(),
         "name": resource.id.name(),
         "type": "Microsoft.DataProtection/backupVaults",
     })
 }
 
-fn properties(vault: &Vault, state: &str) -> Value {
+fn properties(vault: &Vault, state: &str, guarded: bool) -> Value {
     let storage: Vec<Value> = vault
         .storage
         .iter()
@@ -52,7 +59,7 @@ fn properties(vault: &Vault, state: &str) -> Value {
             "softDeleteSettings": soft_delete(vault.soft_delete),
             "immutabilitySettings": { "state": immutability(vault.immutability) },
         },
-        "isVaultProtectedByResourceGuard": false,
+        "isVaultProtectedByResourceGuard": guarded,
         "featureSettings": features,
         "secureScore": secure_score(vault),
         // Redundancy settings move no bytes here, so none may raise the level.

@@ -31,7 +31,8 @@ pub(crate) fn entry(kind: FaultKind, dialect: Dialect) -> Entry {
     let (status, code) = answer(kind, backup);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let action = ACTIONS.iter().find(|(own, _)| *own == kind).map_or("", |(_, action)| *action);
-    let rich = backup && status == StatusCode::BAD_REQUEST;
+    // Who is refused by a guard needs to know what to do next as much as who sent a wrong field.
+    let rich = backup && (status == StatusCode::BAD_REQUEST || kind == K::GuardRefused);
     let retryable = matches!(
         kind,
         K::Conflict | K::Internal | K::Unavailable | K::Quota | K::BackupRunning | K::StoreFull
@@ -95,6 +96,9 @@ fn answer(kind: FaultKind, backup: bool) -> (u16, &'static str) {
         (K::StoreFull, _) => (507, "InsufficientStorage"),
         (K::Cancelled, _) => (400, "UserErrorOperationCancelled"),
         (K::SoftDeletedExists, _) => (400, "UserErrorDppSoftDeletedInstanceExists"),
+        (K::GuardRefused, _) => (403, "LinkedAuthorizationFailed"),
+        (K::GuardInUse, _) => (409, "UserErrorResourceGuardInUse"),
+        (K::ExclusionRefused, _) => (400, "BMSUserErrorInvalidCriticalOperationExclusionList"),
     }
 }
 
@@ -168,6 +172,9 @@ const ACTIONS: &[(FaultKind, &str)] = &[
         K::SoftDeletedExists,
         "Undelete the soft-deleted backup instance, or wait until it is purged.",
     ),
+    (K::GuardRefused, "Ask the owner of the resource guard for the role Backup MUA Operator."),
+    (K::GuardInUse, "Delete the proxies that use the resource guard first."),
+    (K::ExclusionRefused, "Exclude only operations that a resource guard can leave unprotected."),
 ];
 
 /// The long form of a fault: in errors, jobs and instances.

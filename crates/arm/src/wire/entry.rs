@@ -239,12 +239,7 @@ async fn caller(
 ) -> Result<Caller, ArmError> {
     if target.route.action == Action::Public {
         let nobody = Uuid::nil();
-        return Ok(Caller {
-            object_id: nobody,
-            client_id: nobody,
-            name: String::new(),
-            correlation: ids.correlation,
-        });
+        return Ok(Caller::new(nobody, nobody, String::new(), ids.correlation));
     }
     crate::auth::bearer::caller(app, &head.headers, &target.base, ids.correlation).await
 }

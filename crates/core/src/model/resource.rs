@@ -1,6 +1,6 @@
 //! The one shape of everything that has a resource id.
 
-use super::{Disk, Instance, Policy, ResourceId, Snapshot, Vault};
+use super::{Disk, GuardProxy, Instance, Policy, ResourceGuard, ResourceId, Snapshot, Vault};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,6 +50,10 @@ pub enum Model {
     Policy(Policy),
     /// A backup instance of a vault, or a deleted one.
     Instance(Instance),
+    /// A resource guard.
+    Guard(ResourceGuard),
+    /// What puts a vault under a guard.
+    GuardProxy(GuardProxy),
 }
 
 /// A resource group.

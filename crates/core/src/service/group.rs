@@ -62,7 +62,8 @@ impl Service {
     ///
     /// # Errors
     /// `GroupHoldsProtection` with the names, while an instance that is not deleted protects
-    /// something in it, snapshots into it or lives in it.
+    /// something in it, snapshots into it or lives in it; `GuardInUse` while a vault in it is under
+    /// a resource guard, or a vault anywhere under a guard in it.
     pub async fn group_delete(
         &self,
         caller: &Caller,
@@ -74,6 +75,7 @@ impl Service {
         }
         self.refuse_if_protecting(id).await?;
         let inside = self.everything_under(id).await?;
+        self.refuse_if_guarding(id, &inside).await?;
         let operation = self.done(self.begin(caller, id, Uuid::nil()));
         let mut writes = vec![];
         for resource in &inside {

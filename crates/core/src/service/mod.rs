@@ -6,18 +6,21 @@
 //! themselves are one list each, so a crash leaves either none or all of them.
 
 mod backup;
+mod consent;
 mod disk;
 mod door;
 mod first;
 mod folder;
 mod grant;
 mod group;
+mod guard_proxy;
 mod instance;
 mod job;
 mod operation;
 mod policy;
 mod prerequisite;
 mod resource;
+mod resource_guard;
 mod restore;
 mod role;
 mod snapshot;
@@ -34,6 +37,7 @@ pub use first::FirstStart;
 pub use group::GroupSpec;
 pub use instance::{InstanceSpec, Transition};
 pub use operation::Outcome;
+pub use resource_guard::GuardSpec;
 pub use restore::RestoreSpec;
 pub use role::AssignmentSpec;
 pub use snapshot::SnapshotSpec;
@@ -42,6 +46,7 @@ pub use vault::{IdentitySpec, VaultPatch, VaultSettings, VaultSpec};
 use crate::catalogue::{Catalogue, CatalogueError, Write, sqlite::SqliteCatalogue};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::limits::Limits;
+use crate::model::ResourceId;
 use crate::work::Meters;
 use door::Doors;
 use folder::Folder;
@@ -85,6 +90,20 @@ pub struct Caller {
     pub name: String,
     /// Correlation id of the request.
     pub correlation: Uuid,
+    /// Object ids of others whose tokens the request carries. They count where a resource guard
+    /// asks for consent, and nowhere else.
+    pub auxiliary: Vec<Uuid>,
+    /// Requests of a resource guard that the request's body names.
+    pub guard_requests: Vec<ResourceId>,
+}
+
+impl Caller {
+    /// A caller who comes alone.
+    #[must_use]
+    pub fn new(object_id: Uuid, client_id: Uuid, name: String, correlation: Uuid) -> Self {
+        let (auxiliary, guard_requests) = (vec![], vec![]);
+        Self { object_id, client_id, name, correlation, auxiliary, guard_requests }
+    }
 }
 
 /// The domain, opened on a data folder.

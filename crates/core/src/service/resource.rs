@@ -4,7 +4,8 @@ use super::{Caller, Service};
 use crate::catalogue::{Page, ResourceFilter};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{
-    Disk, DiskState, Group, Instance, Model, Policy, Resource, ResourceId, Snapshot, Stamp, Vault,
+    Disk, DiskState, Group, GuardProxy, Instance, Model, Policy, Resource, ResourceGuard,
+    ResourceId, Snapshot, Stamp, Vault,
 };
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ pub(crate) const SNAPSHOTS: &str = "microsoft.compute/snapshots";
 pub(crate) const POLICIES: &str = "microsoft.dataprotection/backupvaults/backuppolicies";
 /// Type of backup instances.
 pub(crate) const INSTANCES: &str = "microsoft.dataprotection/backupvaults/backupinstances";
+/// Type of what puts a vault under a guard.
+pub(crate) const PROXIES: &str = "microsoft.dataprotection/backupvaults/backupresourceguardproxies";
 /// Type of deleted backup instances.
 pub(crate) const DELETED: &str = "microsoft.dataprotection/backupvaults/deletedbackupinstances";
 
@@ -148,6 +151,8 @@ as_model! {
     vault, as_vault, Vault, Vault, "backup vault";
     policy, as_policy, Policy, Policy, "backup policy";
     instance, as_instance, Instance, Instance, "backup instance";
+    resource_guard, as_guard, Guard, ResourceGuard, "resource guard";
+    guard_proxy, as_guard_proxy, GuardProxy, GuardProxy, "resource guard proxy";
 }
 
 impl Resource {

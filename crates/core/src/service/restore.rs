@@ -1,9 +1,11 @@
 //! Restores: checked twice, and the new disk's name reserved in the instant the job is written.
 
+use super::consent::Intent;
 use super::{Caller, Service};
 use crate::access::{self, Need};
 use crate::catalogue::{CatalogueError, Expect, Write};
 use crate::error::{Fault, FaultKind, Result};
+use crate::guard::Critical;
 use crate::model::{
     CrossSubscription, DataStore, Datasource, Disk, DiskState, IdentityChoice, Instance,
     JobCategory, Model, Operation, Origin, Point, PointRef, PointState, Provisioning, Resource,
@@ -50,7 +52,7 @@ impl Service {
     /// Queues a restore; the operation ends at once and names the job.
     ///
     /// # Errors
-    /// As [`Service::validate_restore`].
+    /// As [`Service::validate_restore`]; `GuardRefused` without the consent of the vault's guard.
     pub async fn restore_start(
         &self,
         caller: &Caller,
@@ -62,6 +64,9 @@ impl Service {
         let (vault_head, vault) = self.vault(&instance.vault).await?;
         check_restore(&spec)?;
         let point = self.point(id, &spec.point).await?;
+        let operations = &[Critical::Restore];
+        let intent = Intent { vault: &vault_head.id, on: id, operations, deletes: None };
+        self.consent(caller, intent).await?;
         let mut operation = self.begin(caller, &vault_head.id, vault.unique_id);
         let most = self.settings.limits.table().restores_per_day;
         let mut checked = self.check_target(&vault, &instance, &point, &spec).await;

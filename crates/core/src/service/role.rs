@@ -253,7 +253,7 @@ impl Service {
     }
 }
 
-fn role_of(custom: &[RoleDefinition], id: Uuid) -> Option<RoleDefinition> {
+pub(super) fn role_of(custom: &[RoleDefinition], id: Uuid) -> Option<RoleDefinition> {
     access::built_in().iter().chain(custom).find(|r| r.id == id).cloned()
 }
 

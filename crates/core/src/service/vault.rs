@@ -3,10 +3,12 @@
 //! A setting that a request leaves out stays as it is, and one that is meant to be final
 //! (`AlwaysOn`, `Locked`, `PermanentlyDisabled`) never goes back, by whatever request.
 
+use super::consent::Intent;
 use super::resource::INSTANCES;
 use super::{Caller, Outcome, Service};
 use crate::catalogue::{Expect, ResourceFilter, Write};
 use crate::error::{Fault, FaultKind, Result};
+use crate::guard;
 use crate::model::{
     CrossSubscription, Identity, Immutability, Model, Operation, Principal, PrincipalKind,
     Resource, ResourceId, SoftDelete, SoftDeleteState, StorageSetting, Vault,
@@ -70,7 +72,8 @@ impl Service {
     /// Makes or changes a vault.
     ///
     /// # Errors
-    /// `InvalidInput` with the field, `OneWaySetting`, `LocationChanged`, `GroupNotFound`.
+    /// `InvalidInput` with the field, `OneWaySetting`, `LocationChanged`, `GroupNotFound`;
+    /// `GuardRefused` when the vault's guard does not consent to weaker settings.
     pub async fn vault_put(&self, caller: &Caller, spec: VaultSpec) -> Result<Outcome> {
         let location = self.location(&spec.location)?;
         let _change = self.change.lock().await;
@@ -81,6 +84,7 @@ impl Service {
         }
         let before = old.as_ref().and_then(Resource::as_vault);
         let vault = self.settled_vault(before, &spec.id, &spec.settings).await?;
+        self.consent_to_change(caller, &spec.id, before, &vault).await?;
         let head = (spec.id.clone(), location, spec.tags);
         let family = vault.unique_id;
         let (new, mut writes) =
@@ -104,6 +108,7 @@ impl Service {
         let _change = self.change.lock().await;
         let (old, before) = self.vault(id).await?;
         let vault = self.settled_vault(Some(&before), id, &patch.settings).await?;
+        self.consent_to_change(caller, id, Some(&before), &vault).await?;
         let tags = patch.tags.unwrap_or_else(|| old.tags.clone());
         let head = (id.clone(), old.location.clone(), tags);
         let (new, writes) = self.vault_writes(caller, Some(&old), head, vault, patch.identity)?;
@@ -114,7 +119,7 @@ impl Service {
     /// Deletes a vault; None when there was none. Soft-deleted instances do not hold it.
     ///
     /// # Errors
-    /// `VaultNotEmpty`, with the names of what is in it.
+    /// `VaultNotEmpty`, with the names of what is in it; `GuardInUse` under a guard.
     pub async fn vault_delete(
         &self,
         caller: &Caller,
@@ -127,6 +132,7 @@ impl Service {
         let Some(vault) = old.as_vault() else {
             return Ok(None);
         };
+        self.refuse_if_guarded(id).await?;
         let filter = ResourceFilter { under: Some(id.clone()), ..ResourceFilter::default() };
         let inside: Vec<String> = self
             .all(filter)
@@ -155,6 +161,20 @@ impl Service {
         writes.extend(vault.identity.system.map(Write::DeletePrincipal));
         self.apply(writes).await?;
         Ok(Some(operation))
+    }
+
+    /// Asks the vault's guard about what weakens it, however the request words it.
+    async fn consent_to_change(
+        &self,
+        caller: &Caller,
+        id: &ResourceId,
+        before: Option<&Vault>,
+        after: &Vault,
+    ) -> Result<()> {
+        let operations = before.map(|before| guard::of_vault_change(before, after));
+        let operations = &operations.unwrap_or_default();
+        let intent = Intent { vault: id, on: id, operations, deletes: None };
+        self.consent(caller, intent).await.map(drop)
     }
 
     fn vault_writes(

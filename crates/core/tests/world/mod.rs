@@ -65,12 +65,7 @@ impl World {
         service.confirm_first_start().await.unwrap();
         let first = first.unwrap();
         let owner = service.sign_in(first.client_id, &first.client_secret).await.unwrap().unwrap();
-        let caller = Caller {
-            object_id: owner.object_id,
-            client_id: owner.client_id,
-            name: owner.name,
-            correlation: Uuid::nil(),
-        };
+        let caller = Caller::new(owner.object_id, owner.client_id, owner.name, Uuid::nil());
         Self { service, caller, folder }
     }
 

@@ -61,7 +61,7 @@ fn a_vault_as_published() {
         "name": "vault1",
         "type": "Microsoft.DataProtection/backupVaults",
     });
-    assert_eq!(vault::json(&made, &model, TENANT, "Provisioning"), expected);
+    assert_eq!(vault::json(&made, &model, TENANT, "Provisioning", false), expected);
 }
 
 #[test]
@@ -70,12 +70,13 @@ fn soft_delete_off_shows_no_days() {
     model.soft_delete.state = SoftDeleteState::Off;
     model.cross_region = Some(true);
     let made = resource(vault_id(), "westus", Model::Vault(model.clone()));
-    let shown = vault::json(&made, &model, TENANT, "Succeeded");
+    let shown = vault::json(&made, &model, TENANT, "Succeeded", true);
     let settings = &shown["properties"]["securitySettings"]["softDeleteSettings"];
     assert_eq!(settings, &json!({ "state": "Off", "retentionDurationInDays": 0.0 }));
     let features = &shown["properties"]["featureSettings"];
     assert_eq!(features["crossRegionRestoreSettings"]["state"], "Enabled");
     assert_eq!(shown["properties"]["secureScore"], "None");
+    assert_eq!(shown["properties"]["isVaultProtectedByResourceGuard"], true);
 }
 
 #[test]
