@@ -15,6 +15,7 @@ mod document;
 mod fault;
 mod footer;
 mod head;
+mod operation;
 mod pages;
 mod put;
 mod range;
@@ -23,6 +24,9 @@ mod sas;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use operation::OPERATIONS;
+pub(crate) use operation::of as operation;
 pub(crate) use sas::Plane;
 
 use crate::App;

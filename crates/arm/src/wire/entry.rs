@@ -10,6 +10,7 @@ use super::body::Dialect;
 use super::error::ArmError;
 use super::header::{self, Ids};
 use super::path;
+use super::record::Record;
 use super::reply::Reply;
 use super::request::{Params, Query, Request};
 use super::version::{ApiVersion, Versions};
@@ -41,29 +42,37 @@ pub(crate) async fn serve(app: Arc<App>, incoming: Incoming) -> Response<Body> {
     // The query may hold a signature: it is never logged.
     let span = tracing::info_span!("request", %method, path, correlation = %ids.correlation);
     let begun = app.service.env().monotonic();
+    let record = Record::of(&incoming);
     let answer = async {
-        let mut response = answer(&app, incoming, &ids).await;
+        let (mut response, operation) = answer(&app, incoming, &ids).await;
         let region = app.home();
         ids.stamp(response.headers_mut(), &method, region, app.service.env().real());
         let took = app.service.env().monotonic().saturating_sub(begun);
-        let status = response.status().as_u16();
-        tracing::info!(status, milliseconds = took.as_millis() as u64, "answered");
+        record.write(operation, response.status().as_u16(), took.as_millis() as u64);
         response
     };
     answer.instrument(span).await
 }
 
-async fn answer(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> Response<Body> {
+/// The answer, and the name of the operation; empty where there is none.
+async fn answer(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> (Response<Body>, &'static str) {
     // The data plane has places of its own, and its clients read XML only.
     if crate::blob::is_blob(&incoming) {
-        return crate::blob::serve(Arc::clone(app), incoming).await;
+        let operation = crate::blob::operation(&incoming);
+        return (crate::blob::serve(Arc::clone(app), incoming).await, operation);
     }
     let dialect = Dialect::of_path(incoming.uri().path());
-    let method = incoming.method().clone();
-    match gates(app, incoming, ids).await {
+    let (head, body) = incoming.into_parts();
+    let method = head.method.clone();
+    let (operation, reply) = match target(app, &head) {
+        Ok(target) => (target.route.name, gates(app, target, head, body, ids).await),
+        Err(error) => ("", Err(error)),
+    };
+    let response = match reply {
         Ok(reply) => success(reply, &method),
         Err(error) => failure(&error.settled(dialect), dialect, ids),
-    }
+    };
+    (response, operation)
 }
 
 /// What a route may look at before a body is read.
@@ -75,9 +84,13 @@ struct Target<'a> {
     base: String,
 }
 
-async fn gates(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> Result<Reply, ArmError> {
-    let (head, body) = incoming.into_parts();
-    let target = target(app, &head)?;
+async fn gates(
+    app: &Arc<App>,
+    target: Target<'_>,
+    head: http::request::Parts,
+    body: Body,
+    ids: &Ids,
+) -> Result<Reply, ArmError> {
     let public = target.route.action == Action::Public;
     let permit = place(if public { &app.public } else { &app.requests })?;
     let caller = caller(app, &target, &head, ids).await?;
