@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 
 use super::count::{self, Runner};
-use super::{Outcome, Places, node, python, tool};
+use super::{Outcome, Places, examples, node, python, tool};
 use crate::process::{self, Ended};
 use crate::{fuzz, licence, tidy};
 
@@ -43,6 +43,8 @@ pub(super) enum Part {
     Badinput,
     /// Unmodified client libraries against a running service.
     Clients,
+    /// The test suites that people copy.
+    Examples,
     /// SIGKILL in every step of backup and restore.
     Kill,
 }
@@ -64,6 +66,7 @@ impl fmt::Display for Part {
             Self::Demo => "demo",
             Self::Badinput => "badinput",
             Self::Clients => "clients",
+            Self::Examples => "examples",
             Self::Kill => "kill",
         })
     }
@@ -71,7 +74,7 @@ impl fmt::Display for Part {
 
 impl Part {
     /// All parts, in their order.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Fmt,
         Self::Tidy,
         Self::Deny,
@@ -86,6 +89,7 @@ impl Part {
         Self::Demo,
         Self::Badinput,
         Self::Clients,
+        Self::Examples,
         Self::Kill,
     ];
 
@@ -99,6 +103,8 @@ impl Part {
             // The states that a loss of power can leave take a quarter of it.
             Self::Unit => 2100,
             Self::Demo | Self::Badinput => 300,
+            // Most of it for the first installation of their packages.
+            Self::Examples => 600,
             Self::Doc | Self::Capacity | Self::Reader => 900,
             // Half of it for a cold build.
             Self::Fuzz => 1200,
@@ -108,7 +114,15 @@ impl Part {
 
     /// True for parts that drive the built binary.
     pub(super) const fn needs_binary(self) -> bool {
-        matches!(self, Self::Reader | Self::Demo | Self::Badinput | Self::Clients | Self::Kill)
+        matches!(
+            self,
+            Self::Reader
+                | Self::Demo
+                | Self::Badinput
+                | Self::Clients
+                | Self::Examples
+                | Self::Kill
+        )
     }
 
     /// Runs the part. An error means the same as a failure, told shorter.
@@ -129,6 +143,7 @@ impl Part {
             Self::Demo => run.demo(),
             Self::Badinput => run.pytest(CLIENTS, &["-m", "badinput"]),
             Self::Clients => run.pytest(CLIENTS, &["-m", "not badinput and not kill"]),
+            Self::Examples => run.examples(),
             Self::Kill => run.pytest(CLIENTS, &["-m", "kill"]),
         }
     }
@@ -345,6 +360,19 @@ impl Run<'_> {
         }
         outcome.note.push_str(&format!("{inputs} inputs"));
         Ok(outcome)
+    }
+
+    /// The example in Python, then the one in JavaScript.
+    fn examples(&self) -> anyhow::Result<Outcome> {
+        let python = self.pytest(examples::PYTHON, &[])?;
+        if python.count.failed > 0 {
+            return Ok(python);
+        }
+        let mut command = examples::node(self.places, self.left())?;
+        command.env("TRESOR_BIN", binary(self.places, "tresor")?);
+        let mut both = self.counted(&mut command, Runner::Tap, false)?;
+        both.count.passed = both.count.passed.saturating_add(python.count.passed);
+        Ok(both)
     }
 
     /// The Python tests in a folder of the checkout that pytest selects so.

@@ -8,7 +8,7 @@ use crate::wire::request::Request;
 use jiff::{Span, Timestamp};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tresor_core::error::{Fault, FaultKind};
+use tresor_core::error::{Error, Fault, FaultKind};
 use tresor_core::model::Job;
 
 /// How long an answer waits for due work when the request does not say.
@@ -25,25 +25,47 @@ pub(super) async fn get(request: Request) -> Result<Reply, ArmError> {
     })))
 }
 
-/// Moves the clock, if the body says so, and answers when everything that is due is done.
+/// Where a request wants the clock.
+enum Step {
+    Stay,
+    By(Span),
+    To(Timestamp),
+}
+
+/// Moves the clock and answers when everything that is due is done. What was begun before is done
+/// before, so that it carries the time at which it was asked for.
 pub(super) async fn advance(request: Request) -> Result<Reply, ArmError> {
-    let patience = patience(&request)?;
-    step(&request)?;
+    let (patience, step) = (patience(&request)?, step(&request)?);
     let service = &request.app.service;
-    let settled = service.settle(patience).await;
-    let now = service.env().domain().to_string();
-    let rest = settled.map_err(|mut error| {
-        error.fault.message = format!("The clock shows {now}. {}", error.fault.message);
-        ArmError::from(error)
-    })?;
+    let begun = service.env().monotonic();
+    let mut rest = service.settle(patience).await.map_err(|error| unsettled(&request, error))?;
+    if let Some(clock) = hooks(&request)?.clock() {
+        match step {
+            Step::Stay => {}
+            Step::By(span) => {
+                clock.advance(span)?;
+            }
+            Step::To(time) => {
+                clock.advance_to(time)?;
+            }
+        }
+        let left = patience.saturating_sub(service.env().monotonic().saturating_sub(begun));
+        rest = service.settle(left).await.map_err(|error| unsettled(&request, error))?;
+    }
     let ended = hooks(&request)?.take_ended();
     let jobs: Vec<Value> = ended.jobs.iter().map(shown).collect();
     Ok(Reply::ok(json!({
-        "now": now,
+        "now": service.env().domain().to_string(),
         "jobs": jobs,
         "jobsLeftOut": ended.left_out,
         "waiting": rest.waiting,
     })))
+}
+
+fn unsettled(request: &Request, mut error: Error) -> ArmError {
+    let now = request.app.service.env().domain();
+    error.fault.message = format!("The clock shows {now}. {}", error.fault.message);
+    error.into()
 }
 
 /// How long to wait: less than the request itself may take.
@@ -62,36 +84,26 @@ fn patience(request: &Request) -> Result<Duration, ArmError> {
     }
 }
 
-/// Moves the clock by `advance` or on to `to`; without either it stays.
-fn step(request: &Request) -> Result<(), ArmError> {
-    let Some(root) = request.optional_root()? else { return Ok(()) };
+/// By `advance`, or on to `to`; without either it stays.
+fn step(request: &Request) -> Result<Step, ArmError> {
+    let Some(root) = request.optional_root()? else { return Ok(Step::Stay) };
     let (advance, to) = (root.get("advance"), root.get("to"));
-    if !advance.is_present() && !to.is_present() {
-        return Ok(());
-    }
-    let Some(clock) = hooks(request)?.clock() else {
+    let step = match (advance.str()?, to.str()?) {
+        (Some(_), Some(_)) => return Err(to.invalid("give either advance or to, not both.")),
+        (Some(text), None) => Step::By(text.parse().map_err(|_| {
+            advance.invalid(format!("'{text}' is no duration such as PT4H or P14D."))
+        })?),
+        (None, Some(text)) => Step::To(text.parse().map_err(|_| {
+            to.invalid(format!("'{text}' is no time such as 2026-01-01T00:00:00Z."))
+        })?),
+        (None, None) => return Ok(Step::Stay),
+    };
+    if hooks(request)?.clock().is_none() {
         let message = "The service goes by the machine's clock; start it with --clock manual.";
         let fault = Fault::new(FaultKind::Unsupported, message);
         return Err(ArmError::from_fault(&fault, request.dialect));
-    };
-    match (advance.str()?, to.str()?) {
-        (Some(_), Some(_)) => Err(to.invalid("give either advance or to, not both.")),
-        (Some(text), None) => {
-            let span: Span = text.parse().map_err(|_| {
-                advance.invalid(format!("'{text}' is no duration such as PT4H or P14D."))
-            })?;
-            clock.advance(span)?;
-            Ok(())
-        }
-        (None, Some(text)) => {
-            let time: Timestamp = text.parse().map_err(|_| {
-                to.invalid(format!("'{text}' is no time such as 2026-01-01T00:00:00Z."))
-            })?;
-            clock.advance_to(time)?;
-            Ok(())
-        }
-        (None, None) => Ok(()),
     }
+    Ok(step)
 }
 
 /// What a test wants to know of a job that ended.
