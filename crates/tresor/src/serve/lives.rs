@@ -101,7 +101,7 @@ impl Lives {
     }
 
     /// Begins a new life.
-    async fn reset(&self) -> Result<()> {
+    async fn reset(self: &Arc<Lives>) -> Result<()> {
         let mut turn = self.turn.lock().await;
         if let Some(leaving) = turn.leaving.take() {
             leaving.await?;
@@ -129,14 +129,18 @@ impl Lives {
         std::mem::replace(&mut *now, life)
     }
 
-    /// What answers for a service. It can ask for a reset without keeping the lives alive.
+    /// What answers for a service.
     async fn router_of(self: &Arc<Lives>, service: &Arc<Service>) -> Result<Router> {
-        let lives = Arc::downgrade(self);
-        let reset: tresor_arm::Reset = Arc::new(move || reset(lives.clone()).boxed());
         let (own, wire) = (Arc::clone(service), wire_settings(&self.config));
+        let reset = door_to(Arc::downgrade(self));
         let made = tokio::task::spawn_blocking(move || tresor_arm::resettable(own, wire, reset));
         Ok(health::beside(made.await?.map_err(told)?, Arc::clone(service)))
     }
+}
+
+/// What the wire calls for a reset. It does not keep the lives alive, of which it is a part.
+fn door_to(lives: Weak<Lives>) -> tresor_arm::Reset {
+    Arc::new(move || reset(lives.clone()).boxed())
 }
 
 async fn reset(lives: Weak<Lives>) -> tresor_core::error::Result<()> {

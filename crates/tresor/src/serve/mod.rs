@@ -63,6 +63,8 @@ pub(crate) struct FirstFiles {
 
 /// `tresor serve`: runs until SIGTERM or SIGINT.
 pub(crate) fn run(config: &Config) -> Result<()> {
+    // Left behind by a killed service.
+    withdraw_ready(config);
     if config.test.ephemeral {
         let folder = ephemeral::Folder::new()?;
         let served = serve(&Config { data: folder.path().to_owned(), ..config.clone() });
@@ -87,13 +89,14 @@ fn serve(config: &Config) -> Result<()> {
             credentials::publish_ready(&config.ready_file, &config.data)?;
         }
         say(format_args!("listening on {}", running.base_url))?;
+        if config.test.ephemeral {
+            tokio::task::spawn_blocking(ephemeral::sweep);
+        }
         let ended = tokio::select! {
             () = stop.requested() => Ok(()),
             ended = &mut running.server => Err(ended),
         };
-        if !config.ready_file.as_os_str().is_empty() {
-            crate::durable::remove(&config.ready_file)?;
-        }
+        withdraw_ready(config);
         match ended {
             Ok(()) => {
                 tracing::info!("stopping");
@@ -111,6 +114,16 @@ fn serve(config: &Config) -> Result<()> {
     });
     runtime.shutdown_timeout(Duration::from_secs(config.shutdown.seconds));
     served
+}
+
+/// Whoever waits for the file must not find that of a service that has stopped.
+fn withdraw_ready(config: &Config) {
+    if config.ready_file.as_os_str().is_empty() {
+        return;
+    }
+    if let Err(error) = crate::durable::remove(&config.ready_file) {
+        tracing::warn!("{error:#}");
+    }
 }
 
 /// The runtime that everything asynchronous runs on.

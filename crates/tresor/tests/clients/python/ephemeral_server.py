@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import time
+import uuid
 
 from tresor_server import NAMES, START_LIMIT, STOP_LIMIT, binary, wait_until
 from wire import Wire
@@ -18,8 +19,11 @@ class Ephemeral:
 
     def __init__(self, folder, *more, clock=START, temporary=None):
         self.ready = pathlib.Path(folder) / "ready.json"
-        self.log_path = pathlib.Path(folder) / "ephemeral.log"
-        command = [binary(), "serve", "--ephemeral", "--ready-file", str(self.ready), *more]
+        # Kept with the logs of the other tests, from which the table of proofs is made.
+        logs = pathlib.Path(os.environ.get("CLIENT_TEST_LOGS") or folder)
+        self.log_path = logs / f"ephemeral-{uuid.uuid4()}.log"
+        command = [binary(), "serve", "--ephemeral", "--ready-file", str(self.ready),
+                   "--log-format", "json", *more]
         if clock:
             command += ["--clock", clock]
         environment = {k: v for k, v in os.environ.items() if k not in NAMES + ("FAILPOINTS",)}
