@@ -1,6 +1,6 @@
 //! The domain clock: what it shows, and moving it on.
 
-use super::hooks;
+use super::{hooks, only};
 use crate::types::job;
 use crate::wire::error::ArmError;
 use crate::wire::reply::Reply;
@@ -87,6 +87,7 @@ fn patience(request: &Request) -> Result<Duration, ArmError> {
 /// By `advance`, or on to `to`; without either it stays.
 fn step(request: &Request) -> Result<Step, ArmError> {
     let Some(root) = request.optional_root()? else { return Ok(Step::Stay) };
+    only(&root, &["advance", "to", "timeout"])?;
     let (advance, to) = (root.get("advance"), root.get("to"));
     let step = match (advance.str()?, to.str()?) {
         (Some(_), Some(_)) => return Err(to.invalid("give either advance or to, not both.")),

@@ -1,6 +1,6 @@
 //! Faults: armed, listed, cleared.
 
-use super::{hooks, is_one, target};
+use super::{hooks, is_one, only, target};
 use crate::table::{Action, Route};
 use crate::wire::body::{Dialect, Field};
 use crate::wire::catalogue;
@@ -31,6 +31,7 @@ pub(super) async fn clear(request: Request) -> Result<Reply, ArmError> {
 
 pub(super) async fn arm(request: Request) -> Result<Reply, ArmError> {
     let root = request.root()?;
+    only(&root, &["operation", "code", "where", "times", "message"])?;
     let routes = routes(&request);
     let at = root.get("operation");
     let operation = target::parse(at.need_str()?, &routes).map_err(|text| at.invalid(text))?;

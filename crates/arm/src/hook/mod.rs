@@ -11,6 +11,7 @@ mod target;
 mod tests;
 
 use crate::table::{Action, Answer, Route, handler};
+use crate::wire::body::Field;
 use crate::wire::error::ArmError;
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
@@ -115,6 +116,16 @@ fn hooks(request: &Request) -> Result<&Arc<Hooks>, ArmError> {
         let text = "The service was not started for tests.";
         ArmError::new(StatusCode::NOT_FOUND, "NotFound", text)
     })
+}
+
+/// Refuses members that nobody reads: a misspelt one would be a test of something else.
+fn only(root: &Field<'_>, known: &[&str]) -> Result<(), ArmError> {
+    for (name, field) in root.members()? {
+        if !known.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            return Err(field.invalid(format!("is unknown; there are {}.", known.join(", "))));
+        }
+    }
+    Ok(())
 }
 
 async fn reset(request: Request) -> Result<Reply, ArmError> {

@@ -109,6 +109,7 @@ async fn the_clock_moves_by_steps_and_to_times_and_never_back() {
         (json!({"to": "2032-01-01T00:00:00Z", "advance": "PT1S"}), "to"),
         (json!({"timeout": "PT1H"}), "timeout"),
         (json!({"timeout": "-PT1S"}), "timeout"),
+        (json!({"advanse": "PT1S"}), "advanse"),
     ] {
         let answer = site.ask(Method::POST, CLOCK, Some(body.clone())).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (400, "InvalidParameter"), "{body}");
@@ -243,6 +244,7 @@ async fn what_cannot_be_armed_is_refused_by_name() {
         ("times", json!(-1), "at least 1"),
         ("times", json!("twice"), "whole number"),
         ("message", json!("x".repeat(501)), "at most 500"),
+        ("were", json!("job"), "is unknown"),
     ] {
         let mut body = good.clone();
         body[field] = value;
