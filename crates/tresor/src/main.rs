@@ -150,7 +150,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use config::DomainClock;
+    use crate::config::DomainClock;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -337,18 +337,20 @@ fn wire_settings(config: &Config) -> WireSettings {
     }
 }
 
-impl Running {
-    /// The service that answers now.
-    fn present(&self) -> Arc<Service> {
-        self.lives.as_ref().map_or_else(|| self.service.clone(), |lives| lives.service())
-    }
+/// The service that answers now.
+fn present(lives: Option<&Arc<Lives>>, service: &Arc<Service>) -> Arc<Service> {
+    lives.map_or_else(|| service.clone(), |lives| lives.service())
+}
 
+impl Running {
     /// Stops in order; every wait is bounded.
     pub(crate) async fn stop(self) -> Result<()> {
         Endpoint::withdraw(&self.data)?;
         self.handle.graceful_shutdown(Some(self.patience));
-        let ended = self.server.await;
-        let rested = tokio::time::timeout(self.patience, self.present().stop()).await;
+        let (ended, lives) = (self.server.await, self.lives);
+        let rested =
+            tokio::time::timeout(self.patience, present(lives.as_ref(), &self.service).stop())
+                .await;
         ended??;
         if rested.is_err() {
             bail!("jobs did not come to rest in time; the next start goes on with them");
@@ -361,7 +363,10 @@ impl Running {
         if let Err(error) = Endpoint::withdraw(&self.data) {
             tracing::warn!("{error:#}");
         }
-        if tokio::time::timeout(self.patience, self.present().stop()).await.is_err() {
+        if tokio::time::timeout(self.patience, present(self.lives.as_ref(), &self.service).stop())
+            .await
+            .is_err()
+        {
             tracing::warn!("jobs did not come to rest in time");
         }
     }
