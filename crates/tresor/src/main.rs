@@ -59,23 +59,45 @@ struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder of everything the service keeps [default: ./data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     data: Option<PathBuf>,
-    /// Address and port; port 0 takes a free one [default: 127.0.0.1:8443]
+    /// Address and port; port 0 takes a free one [default: 127.0.0.1:8443; free with --ephemeral]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
     /// Shape of the log lines on standard error [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+    /// A service for tests: data in a temporary folder that is removed at the end, a free port, and
+    /// /_tresor/clock, /_tresor/faults and /_tresor/reset for clients on this machine
+    #[arg(long)]
+    ephemeral: bool,
+    /// `system`, `manual` or the time at which a manual clock begins; needs --ephemeral
+    /// [default: system]
+    #[arg(long, value_name = "CLOCK")]
+    clock: Option<String>,
+    /// Private JSON file with address, folder and the owner's credentials; it appears when the
+    /// service listens and goes when it stops
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
 }
 
 impl ServeArgs {
     fn settings(self) -> Result<Config> {
         let mut flags = Vec::new();
-        if let Some(data) = self.data {
-            let text = data.into_os_string().into_string();
-            let text = text.map_err(|_| usage::Usage::error("--data is no Unicode text"))?;
-            flags.push(("data", text));
+        for (flag, name, path) in
+            [("--data", "data", self.data), ("--ready-file", "ready_file", self.ready_file)]
+        {
+            let Some(path) = path else { continue };
+            let text = path.into_os_string().into_string();
+            let text =
+                text.map_err(|_| usage::Usage::error(format!("{flag} is no Unicode text")))?;
+            flags.push((name, text));
+        }
+        if self.ephemeral {
+            flags.push(("test.ephemeral", "true".to_owned()));
+        }
+        if let Some(clock) = self.clock {
+            flags.push(("test.clock", clock));
         }
         if let Some(listen) = self.listen {
             flags.push(("listen", listen.to_string()));
@@ -128,6 +150,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::config::DomainClock;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -145,11 +168,21 @@ mod tests {
             "127.0.0.1:0",
             "--log-format",
             "json",
+            "--ready-file",
+            "/r.json",
         ]);
         let Command::Serve(args) = cli.unwrap().command else { panic!("not serve") };
         let settings = args.settings().unwrap();
         assert_eq!(settings.data, PathBuf::from("/d"));
         assert_eq!(settings.listen.port(), 0);
         assert_eq!(settings.log.format, LogFormat::Json);
+        assert_eq!(settings.ready_file, PathBuf::from("/r.json"));
+        let test = ["tresor", "serve", "--ephemeral", "--clock", "manual"];
+        let Command::Serve(args) = Cli::try_parse_from(test).unwrap().command else {
+            panic!("not serve")
+        };
+        let settings = args.settings().unwrap();
+        assert!(settings.test.ephemeral && settings.test.clock == DomainClock::Manual);
+        assert!(Cli::try_parse_from(["tresor", "serve", "--ephemeral", "--data", "/d"]).is_err());
     }
 }

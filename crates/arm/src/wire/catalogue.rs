@@ -6,6 +6,7 @@
 use super::body::Dialect;
 use http::StatusCode;
 use serde_json::{Value, json};
+use strum::IntoEnumIterator;
 use tresor_core::error::FaultKind as K;
 use tresor_core::error::{Fault, FaultKind};
 use uuid::Uuid;
@@ -38,6 +39,16 @@ pub(crate) fn entry(kind: FaultKind, dialect: Dialect) -> Entry {
         K::Conflict | K::Internal | K::Unavailable | K::Quota | K::BackupRunning | K::StoreFull
     );
     Entry { status, code, retryable, rich, action }
+}
+
+/// The kind of fault that has this code in a dialect.
+pub(crate) fn kind_of(code: &str, dialect: Dialect) -> Option<FaultKind> {
+    FaultKind::iter().find(|kind| entry(*kind, dialect).code.eq_ignore_ascii_case(code))
+}
+
+/// Every code of a dialect.
+pub(crate) fn codes(dialect: Dialect) -> impl Iterator<Item = &'static str> {
+    FaultKind::iter().map(move |kind| entry(kind, dialect).code)
 }
 
 /// Status and code; the second of the pair tells whether data protection answers.

@@ -25,6 +25,7 @@ mod resource;
 mod resource_guard;
 mod restore;
 mod role;
+mod settle;
 mod snapshot;
 mod sync;
 mod vault;
@@ -46,11 +47,13 @@ pub use operation::Outcome;
 pub use resource_guard::GuardSpec;
 pub use restore::RestoreSpec;
 pub use role::AssignmentSpec;
+pub use settle::Rest;
 pub use snapshot::SnapshotSpec;
 pub use vault::{IdentitySpec, VaultPatch, VaultSettings, VaultSpec};
 
 use crate::catalogue::{Catalogue, CatalogueError, Write, sqlite::SqliteCatalogue};
 use crate::error::{Error, Fault, FaultKind, Result};
+use crate::hook::Hooks;
 use crate::limits::Limits;
 use crate::model::ResourceId;
 use crate::work::Meters;
@@ -83,6 +86,10 @@ pub struct Settings {
     pub locations: Vec<String>,
     /// Parameters of a store that is made at first start.
     pub store_config: StoreConfig,
+    /// Nothing is flushed to stable storage: for services that are thrown away.
+    pub volatile: bool,
+    /// What those who test their automation may do to the service; None is nothing.
+    pub hooks: Option<Arc<Hooks>>,
 }
 
 /// Who asks.
@@ -154,10 +161,13 @@ impl Service {
         settings: Settings,
         env: Env,
     ) -> Result<(Arc<Self>, Option<FirstStart>)> {
-        let folder = Folder::own(data)?;
-        let catalogue = SqliteCatalogue::open(&folder.join("catalogue.db"))
-            .await
-            .map_err(|e| Error::internal("opening the catalogue", e))?;
+        let folder = Folder::own(data, settings.volatile)?;
+        let file = folder.join("catalogue.db");
+        let catalogue = match settings.volatile {
+            false => SqliteCatalogue::open(&file).await,
+            true => SqliteCatalogue::open_volatile(&file).await,
+        };
+        let catalogue = catalogue.map_err(|e| Error::internal("opening the catalogue", e))?;
         folder.keep_private("catalogue.db")?;
         let catalogue: Arc<dyn Catalogue> = Arc::new(catalogue);
         let opened = first::open(&folder, &settings, &env, &*catalogue).await?;
@@ -248,6 +258,12 @@ impl Service {
         &self.env
     }
 
+    /// What tests may do to the service, if that was asked for.
+    #[must_use]
+    pub fn hooks(&self) -> Option<&Arc<Hooks>> {
+        self.settings.hooks.as_ref()
+    }
+
     /// Canonical names of the locations of this site.
     #[must_use]
     pub fn locations(&self) -> &[String] {
@@ -286,6 +302,12 @@ impl Service {
     /// Applies writes; a failed expectation becomes a conflict. What was opened behind grants that
     /// are removed is let go.
     pub(crate) async fn apply(&self, writes: Vec<Write>) -> Result<()> {
+        Ok(self.commit(writes).await?)
+    }
+
+    /// The same, for who tells apart why the catalogue refuses.
+    pub(crate) async fn commit(&self, writes: Vec<Write>) -> Result<(), CatalogueError> {
+        let writes = crate::hook::altered(self, writes);
         let closed = door::closed_by(&writes);
         self.catalogue.apply(writes).await?;
         for resource in closed {

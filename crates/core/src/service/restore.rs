@@ -100,7 +100,7 @@ impl Service {
             Write::AddWork(work),
             Write::PutOperation(operation.clone()),
         ];
-        match self.catalogue.apply(writes).await {
+        match self.commit(writes).await {
             Ok(()) => {
                 self.nudge.notify_one();
                 Ok(operation)

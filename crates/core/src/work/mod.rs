@@ -58,8 +58,7 @@ const OPERATIONS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub(crate) async fn tidy(service: Arc<Service>) {
     let mut stopping = service.stopping.subscribe();
     loop {
-        let before = service.env.domain().checked_sub(OPERATIONS_KEPT).unwrap_or_default();
-        if let Err(error) = service.apply(vec![Write::ForgetOperations(before)]).await {
+        if let Err(error) = forget_operations(&service).await {
             crate::service::log(error);
         }
         let (held, now) = (Arc::clone(&service), service.env.real());
@@ -73,6 +72,12 @@ pub(crate) async fn tidy(service: Arc<Service>) {
             _ = stopping.wait_for(|s| *s) => return,
         }
     }
+}
+
+/// Removes operations that nobody polls any more.
+pub(crate) async fn forget_operations(service: &Service) -> Result<()> {
+    let before = service.env.domain().checked_sub(OPERATIONS_KEPT).unwrap_or_default();
+    service.apply(vec![Write::ForgetOperations(before)]).await
 }
 
 /// Works until the service stops.
@@ -117,18 +122,17 @@ async fn one(service: &Arc<Service>, work: Work) {
         task.work.fence,
         Arc::clone(&task.meter),
     ));
-    let outcome = if task.work.fence > ATTEMPTS_MAX && task.work.kind.may_fail() {
-        let message = format!("The work was given up after {ATTEMPTS_MAX} attempts.");
-        Err(Fault::new(FaultKind::Internal, message).into())
+    let hooks = service.hooks();
+    if let Some(fault) = hooks.and_then(|hooks| hooks.faults().doom_of(task.work.id)) {
+        task.settle_failure(fault.into()).await;
     } else {
-        task.run().await
-    };
+        task.attempt_once().await;
+    }
     renewing.abort();
-    match outcome {
-        Ok(true) => {}
-        Ok(false) => task.leave_for_later().await,
-        Err(error) if error.kind() == FaultKind::Unavailable => task.leave_for_later().await,
-        Err(error) => task.settle_failure(error).await,
+    if let (Some(hooks), Ok(Some(job))) = (hooks, task.job().await)
+        && job.status != JobStatus::InProgress
+    {
+        hooks.note_ended(job);
     }
     service.meters.remove(task.work.id);
     service.announce_end();
@@ -151,6 +155,22 @@ async fn renew(service: Arc<Service>, work: Uuid, fence: i64, meter: Arc<Meter>)
 }
 
 impl Task {
+    /// Does the work and settles what came of it.
+    async fn attempt_once(&self) {
+        let outcome = if self.work.fence > ATTEMPTS_MAX && self.work.kind.may_fail() {
+            let message = format!("The work was given up after {ATTEMPTS_MAX} attempts.");
+            Err(Fault::new(FaultKind::Internal, message).into())
+        } else {
+            self.run().await
+        };
+        match outcome {
+            Ok(true) => {}
+            Ok(false) => self.leave_for_later().await,
+            Err(error) if error.kind() == FaultKind::Unavailable => self.leave_for_later().await,
+            Err(error) => self.settle_failure(error).await,
+        }
+    }
+
     /// True when the work is done, false when it has to wait for others.
     async fn run(&self) -> Result<bool> {
         match self.work.kind.clone() {
@@ -188,8 +208,9 @@ impl Task {
     async fn leave_for_later(&self) {
         let until = self.service.env.real().checked_add(LATER).unwrap_or_default();
         let (work, fence) = (self.work.id, self.work.fence);
-        if let Err(error) = self.service.catalogue.renew_work(work, fence, until).await {
-            tracing::debug!(%work, %error, "work that waits lost its lease");
+        match self.service.catalogue.renew_work(work, fence, until).await {
+            Ok(()) => self.service.meters.wait(work, fence),
+            Err(error) => tracing::debug!(%work, %error, "work that waits lost its lease"),
         }
     }
 
