@@ -3,6 +3,7 @@
 //! The binary wires configuration, the domain and the wire together and decides nothing about
 //! backups itself. Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found.
 
+mod client;
 mod cmd;
 mod config;
 mod demo;
