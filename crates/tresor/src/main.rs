@@ -1,7 +1,8 @@
 //! Tresor: a disk-backup service that speaks the Azure Data Protection REST API.
 //!
 //! The binary wires configuration, the domain and the wire together and decides nothing about
-//! backups itself. Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found.
+//! backups itself. Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found, 4 what was
+//! named is not there.
 
 mod client;
 mod cmd;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use config::{Config, LogFormat, Sources};
 
@@ -31,8 +32,9 @@ use config::{Config, LogFormat, Sources};
 #[command(after_help = "Start here:\n  \
     tresor demo                      the whole journey on a real disk image, then stays up\n  \
     tresor serve --data DIR          the service\n  \
+    tresor login --data DIR          signs in, for all commands from `group` to `setup`\n  \
     eval \"$(tresor env --data DIR)\"  its address and the owner's credentials for clients\n\n\
-    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found.")]
+    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found, 4 not there.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -50,6 +52,10 @@ enum Command {
     Env(EnvArgs),
     /// Work on a store of recovery points directly, without a service
     Store(Box<cmd::store::StoreArgs>),
+    #[command(flatten)]
+    Api(Box<cmd::api::ApiCommand>),
+    /// Print the completion script of a shell
+    Completions(cmd::completions::CompletionsArgs),
 }
 
 /// Settings that have a flag; all others come from the file and the environment.
@@ -121,13 +127,15 @@ fn run(cli: Cli) -> Result<()> {
         Command::Config(args) => cmd::config::run(&args.settings()?),
         Command::Env(args) => cmd::env::run(&args.data),
         Command::Store(args) => cmd::store::run(*args),
+        Command::Api(command) => cmd::api::run(*command),
+        Command::Completions(args) => {
+            cmd::completions::run(&args, <Cli as CommandFactory>::command())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

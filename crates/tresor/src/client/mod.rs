@@ -98,9 +98,8 @@ impl Site {
             .timeout(REQUEST)
             .user_agent(concat!("tresor/", env!("CARGO_PKG_VERSION")));
         if let Some(file) = &self.ca_file {
-            let unreadable = || {
-                Usage(format!("cannot read the CA file {} (see CA_FILE)", file.display()))
-            };
+            let unreadable =
+                || Usage(format!("cannot read the CA file {} (see CA_FILE)", file.display()));
             let pem = std::fs::read(file).with_context(unreadable)?;
             let ca = reqwest::Certificate::from_pem_bundle(&pem).with_context(unreadable)?;
             builder = builder.tls_certs_only(ca);
@@ -191,6 +190,14 @@ impl Client {
             return error.context(SignedOut("the service does not accept the kept token"));
         }
         error
+    }
+
+    /// GET of a document that takes no token.
+    pub(crate) async fn open(&self, path: &str, api: Api) -> Result<Value> {
+        let url = self.url(path, api, &[]);
+        let response = patiently(|| self.http.get(&url), true).await;
+        let context = || format!("GET {path}");
+        Ok(answer(response.with_context(context)?).await.with_context(context)?.body)
     }
 
     /// GET of a resource.

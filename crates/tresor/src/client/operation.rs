@@ -108,11 +108,7 @@ pub(super) async fn answer(response: reqwest::Response) -> Result<Answer> {
     let status = response.status();
     let headers = response.headers().clone();
     let bytes = response.bytes().await.map_err(reqwest::Error::without_url)?;
-    let body = if bytes.is_empty() {
-        Ok(Value::Null)
-    } else {
-        serde_json::from_slice(&bytes)
-    };
+    let body = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes) };
     match (status.is_success(), body) {
         (true, Ok(body)) => Ok(Answer { status, headers, body }),
         (true, Err(error)) => Err(anyhow!(error).context("the answer is no JSON")),

@@ -136,12 +136,8 @@ mod tests {
     #[test]
     fn longer_spans_have_a_tag_and_a_rule_each() {
         let longer = [Some("P30D".to_owned()), Some("P12W".to_owned()), None, None];
-        let plan = Plan {
-            every: "P1D".to_owned(),
-            time_zone: Some("UTC".to_owned()),
-            longer,
-            ..plan()
-        };
+        let plan =
+            Plan { every: "P1D".to_owned(), time_zone: Some("UTC".to_owned()), longer, ..plan() };
         let body = plan.body();
         assert_eq!(rule_of(&body), Some("BackupDaily"));
         let rules = body.pointer("/properties/policyRules").and_then(Value::as_array).unwrap();
@@ -150,7 +146,9 @@ mod tests {
         let tags = rules[0]["trigger"]["taggingCriteria"].as_array().unwrap();
         let told: Vec<_> = tags
             .iter()
-            .map(|tag| (tag["tagInfo"]["tagName"].as_str().unwrap(), tag["taggingPriority"].as_i64()))
+            .map(|tag| {
+                (tag["tagInfo"]["tagName"].as_str().unwrap(), tag["taggingPriority"].as_i64())
+            })
             .collect();
         assert_eq!(told, [("Default", Some(99)), ("Daily", Some(25)), ("Weekly", Some(20))]);
         assert_eq!(tags[2]["criteria"][0]["absoluteCriteria"], json!(["FirstOfWeek"]));

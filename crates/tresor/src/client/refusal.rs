@@ -4,7 +4,6 @@
 //! long form in `additionalInfo`; and the long form itself, in jobs, with `recommendedAction`. Both
 //! are read here, once.
 
-use std::error::Error as _;
 use std::io;
 
 use serde_json::Value;
@@ -192,7 +191,10 @@ pub(crate) fn advice(error: &anyhow::Error) -> Option<String> {
 /// Whether an error is about the certificate of the other side.
 fn is_certificate(link: &(dyn std::error::Error + 'static)) -> bool {
     let about = |error: &rustls::Error| {
-        matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)
+        matches!(
+            error,
+            rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
+        )
     };
     if link.downcast_ref::<rustls::Error>().is_some_and(about) {
         return true;

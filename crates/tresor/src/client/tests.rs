@@ -88,9 +88,8 @@ fn a_missing_right_is_answered_with_the_command_that_gives_it() {
         ("Microsoft.Authorization/roleAssignments/write", "User Access Administrator"),
         ("Microsoft.DataProtection/backupVaults/write", "Backup Contributor"),
     ] {
-        let command = format!(
-            "tresor role assign --assignee o-1 --role '{role}' --scope '/subscriptions/s'"
-        );
+        let command =
+            format!("tresor role assign --assignee o-1 --role '{role}' --scope '/subscriptions/s'");
         assert!(advice(action).ends_with(&command), "{}", advice(action));
     }
     let lacking = |action: &str| {

@@ -155,7 +155,8 @@ impl Journey {
         self.client.put(disk, Api::Compute, &body).await?;
         let sas = self.client.grant(disk, Access::Write, GRANTED).await?;
         let progress = Progress::bytes("uploading the disk", image.len());
-        let uploaded = transfer::upload(&self.client, &sas, image, Zeros::Skip, IN_FLIGHT, &progress).await?;
+        let uploaded =
+            transfer::upload(&self.client, &sas, image, Zeros::Skip, IN_FLIGHT, &progress).await?;
         progress.done(format_args!("{} uploaded, zeros skipped", size(uploaded)));
         self.client.revoke(disk).await?;
         let note = format!("of a disk of {}", size(image.len()));
@@ -168,7 +169,10 @@ impl Journey {
         note("vault, policy, roles, instance ...");
         let names = &self.names;
         let protection = Api::Protection;
-        let vault = self.client.put(&names.vault, protection, &body::vault(LOCATION, "LocallyRedundant")).await?;
+        let vault = self
+            .client
+            .put(&names.vault, protection, &body::vault(LOCATION, "LocallyRedundant"))
+            .await?;
         let identity = text(&vault, "/identity/principalId");
         let identity = identity.context("the vault has no identity")?.to_owned();
         self.client.put(&names.policy, protection, &plan().body()).await?;
@@ -205,7 +209,8 @@ impl Journey {
 
     async fn backup(&mut self, step: &'static str) -> Result<Figures> {
         let path = format!("{}/backup", self.names.instance);
-        let result = self.client.post(&path, Api::Protection, &body::backup(RULE, Some("Default"))).await?;
+        let result =
+            self.client.post(&path, Api::Protection, &body::backup(RULE, Some("Default"))).await?;
         let job = self.follow(step, &result).await?;
         let cost = Figures::of(&job);
         let note = "read from the disk, and what the store grew by".to_owned();
@@ -272,7 +277,8 @@ impl Journey {
     async fn compare(&mut self, image: &Arc<Image>, to: &Path) -> Result<(Digests, Digests)> {
         let sas = self.client.grant(&self.names.restored, Access::Read, GRANTED).await?;
         let progress = Progress::bytes("downloading the restored disk", image.len());
-        let restored = transfer::download_digested(&self.client, &sas, image.len(), to, &progress).await?;
+        let restored =
+            transfer::download_digested(&self.client, &sas, image.len(), to, &progress).await?;
         progress.done(size(image.len()));
         self.client.revoke(&self.names.restored).await?;
         let note = "every byte of the restored disk".to_owned();

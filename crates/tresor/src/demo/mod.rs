@@ -192,8 +192,8 @@ fn occupied(folder: &Path) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::client::job::Figures;
     use super::*;
+    use crate::client::job::Figures;
 
     #[test]
     fn a_folders_size_is_that_of_its_files() {
@@ -207,7 +207,8 @@ mod tests {
 
     #[test]
     fn an_incrementals_cost_is_told_beside_the_first() {
-        let first = Figures { read: Some(512 << 20), stored: Some(100 << 20), ..Figures::default() };
+        let first =
+            Figures { read: Some(512 << 20), stored: Some(100 << 20), ..Figures::default() };
         let second = Figures { read: Some(6 << 20), ..Figures::default() };
         let text = cost(&Incremental { changed: 5 << 20, first, second });
         assert_eq!(
