@@ -143,6 +143,35 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// The words of every command that does something.
+    fn leaves(command: &clap::Command, before: &str, found: &mut Vec<(String, String)>) {
+        let path = format!("{before} {}", command.get_name());
+        if command.get_subcommands().next().is_none() {
+            let help = command.clone().render_long_help().to_string();
+            found.push((path.trim().to_owned(), help));
+        }
+        for below in command.get_subcommands() {
+            leaves(below, &path, found);
+        }
+    }
+
+    #[test]
+    fn every_command_is_in_the_handbook_and_has_examples() {
+        let handbook = include_str!("../../../docs/cli.md");
+        let mut found = Vec::new();
+        leaves(&Cli::command(), "", &mut found);
+        let own = ["serve", "demo", "config", "env", "store", "logout"];
+        let of_api = |path: &str| {
+            let noun = path.split(' ').nth(1).unwrap_or_default();
+            !own.contains(&noun)
+        };
+        assert!(found.len() > 60, "{}", found.len());
+        for (path, help) in found.iter().filter(|(path, _)| of_api(path)) {
+            assert!(handbook.contains(&format!("`{path}`")), "docs/cli.md lacks `{path}`");
+            assert!(help.contains("Example"), "{path} has no examples:\n{help}");
+        }
+    }
+
     #[test]
     fn flags_become_settings() {
         let cli = Cli::try_parse_from([
