@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use super::output::Format;
 use super::profile::Login;
 use super::session::Session;
+use crate::client::credential::claim;
 use crate::terminal::say;
 
 #[derive(Args)]
@@ -64,7 +65,7 @@ impl Values {
 
 pub(super) async fn run(args: SetupArgs) -> Result<()> {
     let login = Login::find()?;
-    let (site, who) = (login.site.clone(), login.who.clone());
+    let (site, mut who) = (login.site.clone(), login.who.clone());
     let known = login.subscription.clone();
     let session = Session::of(login, Format::Table)?;
     let subscription = match known {
@@ -72,6 +73,12 @@ pub(super) async fn run(args: SetupArgs) -> Result<()> {
         None if args.check => String::new(),
         None => session.subscription().await?.to_owned(),
     };
+    if !args.check && (who.tenant.is_none() || who.client_id.is_none()) {
+        // A machine's identity is told by its token only.
+        let token = session.client.sign_in().await?;
+        who.tenant = who.tenant.or_else(|| claim(&token, "tid"));
+        who.client_id = who.client_id.or_else(|| claim(&token, "appid"));
+    }
     let values = Values {
         base_url: site.base_url,
         ca_file: site.ca_file,
