@@ -13,6 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::extent;
 use crate::range::RangeSet;
 use crate::volume::{Marks, Volume, check_range, read_exact};
+use rustix::fs::{Advice, fadvise};
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,6 +81,14 @@ impl View {
         let mut set: RangeSet = extent::data(self.volume.data(), &range)?.into_iter().collect();
         set.extend(self.preserve.extents(&range)?);
         Ok(set.iter().collect())
+    }
+
+    /// Lets the operating system begin to fetch a range that will be read soon. Only advice.
+    pub fn prefetch(&self, range: Range<u64>) {
+        let len = NonZeroU64::new(range.end.min(self.size()).saturating_sub(range.start));
+        if len.is_some() {
+            let _ = fadvise(self.volume.data(), range.start, len, Advice::WillNeed);
+        }
     }
 
     /// The ranges that may differ from the point with this root, in 64 KiB units, merged.
