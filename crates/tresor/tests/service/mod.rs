@@ -45,7 +45,7 @@ impl Service {
         let listening = lines
             .map_while(Result::ok)
             .find_map(|line| line.strip_prefix("listening on ").map(str::to_owned));
-        let base_url = listening.expect("the service ended before it listened");
+        let base_url = listening.unwrap_or_else(|| panic!("the service ended early"));
         Service { process, folder, base_url }
     }
 

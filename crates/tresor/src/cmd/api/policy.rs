@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::consent::Consent;
@@ -26,7 +25,7 @@ pub(crate) struct PolicyArgs {
 #[derive(Subcommand)]
 enum Action {
     /// Make a policy, from flags or from a file
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// Show a policy
     #[command(after_help = "Examples:\n  tresor policy show -g rg-1 --vault-name v-1 -n p-1\n  \
         tresor policy show -g rg-1 --vault-name v-1 -n p-1 -o json > policy.json")]

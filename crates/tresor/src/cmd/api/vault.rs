@@ -79,11 +79,13 @@ enum Action {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-#[value(rename_all = "PascalCase")]
 enum Redundancy {
-    LocallyRedundant,
-    ZoneRedundant,
-    GeoRedundant,
+    #[value(name = "LocallyRedundant")]
+    Local,
+    #[value(name = "ZoneRedundant")]
+    Zone,
+    #[value(name = "GeoRedundant")]
+    Geo,
 }
 
 /// Settings of a vault; what is not given stays as it is.

@@ -92,7 +92,7 @@ async fn service(
     let client = &session.client;
     let metadata = client.open("/metadata/endpoints", Api::Metadata).await;
     let reached = metadata.as_ref().map(|_| values.base_url.clone());
-    let reached = reached.map_err(|error| again(error));
+    let reached = reached.map_err(again);
     if !findings.tell("the service answers", reached, "start it: tresor serve --data DIR")? {
         return Ok(());
     }
@@ -102,8 +102,8 @@ async fn service(
     findings.tell("cloud metadata", described, todo)?;
     let authority = text(&metadata, "/authentication/loginEndpoint").unwrap_or_default();
     let path = authority.strip_prefix(&values.base_url).unwrap_or("/adfs");
-    let openid = client.open(&format!("{path}/.well-known/openid-configuration"), Api::Graph);
-    let openid = openid.await.and_then(|document| {
+    let path = format!("{path}/.well-known/openid-configuration");
+    let openid = client.open(&path, Api::Graph).await.and_then(|document| {
         let endpoint = text(&document, "/token_endpoint").context("it names no token_endpoint")?;
         Ok(endpoint.to_owned())
     });
@@ -162,8 +162,8 @@ async fn az(values: &Values, findings: &mut Findings) -> Result<()> {
         return Ok(());
     }
     let query = "endpoints.resourceManager";
-    let cloud = output("az", &["cloud", "show", "-n", "tresor", "--query", query, "-o", "tsv"]);
-    let cloud = cloud.await.and_then(|found| {
+    let shown = ["cloud", "show", "-n", "tresor", "--query", query, "-o", "tsv"];
+    let cloud = output("az", &shown).await.and_then(|found| {
         let same = found.trim_end_matches('/') == values.base_url;
         ensure!(same, "it is registered for {found}, not {}", values.base_url);
         Ok(found)
