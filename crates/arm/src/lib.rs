@@ -18,6 +18,7 @@ mod authorization;
 mod blob;
 mod compute;
 mod dataprotection;
+mod hook;
 mod insights;
 mod resources;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod table;
 mod types;
 mod wire;
 
+pub use hook::Reset;
 pub use wire::bucket::Rate;
 pub use wire::limit::Rates;
 pub use wire::settings::{RetryAfter, WireSettings};
@@ -67,11 +69,14 @@ pub(crate) struct App {
     pub(crate) requests: Arc<Semaphore>,
     /// Requests without a token that may be worked on at once.
     pub(crate) public: Arc<Semaphore>,
+    /// Makes the service a clean one again, where that was asked for.
+    pub(crate) reset: Option<Reset>,
 }
 
 impl App {
     /// Loads the keys of the wire, making them at first start; blocking.
     pub(crate) fn open(service: Arc<Service>, wire: WireSettings) -> Result<Self> {
+        service.export_as(types::job::document);
         let random = || Zeroizing::new(service.env().bytes::<32>().to_vec());
         let seal = Seal::new(&service.key_file("page.key", random)?);
         let blob = blob::Plane::new(&service.key_file("sas.key", random)?);
@@ -80,7 +85,12 @@ impl App {
         let strangers = Strangers::new();
         let requests = Arc::new(Semaphore::new(wire.max_requests));
         let public = Arc::new(Semaphore::new(PUBLIC_REQUESTS));
-        let table = Table::new(table::routes());
+        let mut routes = table::routes();
+        if service.hooks().is_none() {
+            routes.retain(|route| !hook::is_one(route));
+        }
+        let table = Table::new(routes);
+        let reset = None;
         Ok(Self {
             service,
             wire,
@@ -92,6 +102,7 @@ impl App {
             strangers,
             requests,
             public,
+            reset,
         })
     }
 
@@ -106,6 +117,19 @@ impl App {
 /// # Errors
 /// When a key of the wire cannot be read or made.
 pub fn app(service: Arc<Service>, wire: WireSettings) -> Result<axum::Router> {
-    let app = Arc::new(App::open(service, wire)?);
-    Ok(axum::Router::new().fallback(move |request| wire::entry::serve(Arc::clone(&app), request)))
+    Ok(router(App::open(service, wire)?))
+}
+
+/// The same for a service with hooks that can also be made a clean one again.
+///
+/// # Errors
+/// As [`app`].
+pub fn resettable(service: Arc<Service>, wire: WireSettings, reset: Reset) -> Result<axum::Router> {
+    let app = App::open(service, wire)?;
+    Ok(router(App { reset: Some(reset), ..app }))
+}
+
+fn router(app: App) -> axum::Router {
+    let app = Arc::new(app);
+    axum::Router::new().fallback(move |request| wire::entry::serve(Arc::clone(&app), request))
 }

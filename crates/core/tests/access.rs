@@ -42,6 +42,8 @@ fn settings(folder: &Path) -> Settings {
         locations: vec!["westus".into()],
         store_config: StoreConfig::default(),
         audit: AuditSettings::default(),
+        volatile: false,
+        hooks: None,
     }
 }
 
@@ -152,7 +154,7 @@ impl World {
 }
 
 fn caller(object_id: Uuid) -> Caller {
-    Caller { object_id, client_id: object_id, name: "x".into(), correlation: Uuid::nil() }
+    Caller::new(object_id, object_id, "x".into(), Uuid::nil())
 }
 
 fn role(scopes: &[&ResourceId], action: &str) -> RoleDefinition {

@@ -1,4 +1,5 @@
-//! The data plane of opened disks and snapshots: page blobs behind signed URLs.
+//! The data plane of opened disks and snapshots: page blobs behind signed URLs; and exported
+//! documents behind theirs.
 //!
 //! A URL carries its own right: its signature binds it to one grant for one incarnation of one
 //! disk. Nothing here looks at bearer tokens, and nothing is fetched: the URL of an older snapshot
@@ -11,9 +12,11 @@
 
 mod condition;
 mod digest;
+mod document;
 mod fault;
 mod footer;
 mod head;
+mod operation;
 mod pages;
 mod put;
 mod range;
@@ -23,6 +26,9 @@ mod sas;
 mod tests;
 mod watch;
 
+#[cfg(test)]
+pub(crate) use operation::OPERATIONS;
+pub(crate) use operation::of as operation;
 pub(crate) use sas::Plane;
 
 use crate::App;
@@ -45,10 +51,13 @@ const PART: u64 = 4 << 20;
 /// Bytes of a page.
 const PAGE: u64 = 512;
 
-/// Whether a request is for the data plane: three segments, the first one a disk's account.
+/// Whether a request is for the data plane: three segments, the first one the account of a disk or
+/// of a document.
 pub(crate) fn is_blob(request: &Request<Body>) -> bool {
-    let mut segments = request.uri().path().split('/').filter(|segment| !segment.is_empty());
-    segments.next().is_some_and(|account| account.starts_with("md-")) && segments.count() == 2
+    let path = request.uri().path();
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let disk = segments.next().is_some_and(|account| account.starts_with("md-"));
+    disk && segments.count() == 2 || document::is_document(path)
 }
 
 /// A request that passed the gates: what it may touch, and its place among the transfers.
@@ -72,6 +81,9 @@ impl Call {
 
 /// Answers a request of the data plane.
 pub(crate) async fn serve(app: Arc<App>, request: Request<Body>) -> Response<Body> {
+    if document::is_document(request.uri().path()) {
+        return document::serve(app, request).await;
+    }
     let (parts, body) = request.into_parts();
     let marks = head::Marks::of(&app, &parts);
     let (method, peer) = (parts.method.clone(), limit::peer(&parts.extensions));

@@ -12,6 +12,7 @@ use super::error::ArmError;
 use super::header::{self, Ids};
 use super::limit;
 use super::path;
+use super::record::Record;
 use super::reply::Reply;
 use super::request::{Params, Query, Request};
 use super::version::{ApiVersion, Versions};
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
+use tresor_core::hook::Pending;
 use tresor_core::model::ResourceId;
 use tresor_core::service::Caller;
 use uuid::Uuid;
@@ -47,28 +49,34 @@ pub(crate) async fn serve(app: Arc<App>, incoming: Incoming) -> Response<Body> {
     // The query may hold a signature: it is never logged.
     let span = tracing::info_span!("request", %method, path, correlation = %ids.correlation);
     let begun = app.service.env().monotonic();
+    let record = Record::of(&incoming);
     let answer = async {
-        let mut response = answer(&app, incoming, &ids).await;
+        let (mut response, operation) = answer(&app, incoming, &ids).await;
         let region = app.home();
         ids.stamp(response.headers_mut(), region, app.service.env().real());
         let took = app.service.env().monotonic().saturating_sub(begun);
-        let status = response.status().as_u16();
-        tracing::info!(status, milliseconds = took.as_millis() as u64, "answered");
+        record.write(operation, response.status().as_u16(), took.as_millis() as u64);
         response
     };
     answer.instrument(span).await
 }
 
-async fn answer(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> Response<Body> {
+/// The answer, and the name of the operation; empty where there is none.
+async fn answer(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> (Response<Body>, &'static str) {
     // The data plane has places of its own, and its clients read XML only.
     if crate::blob::is_blob(&incoming) {
-        return crate::blob::serve(Arc::clone(app), incoming).await;
+        let operation = crate::blob::operation(&incoming);
+        return (crate::blob::serve(Arc::clone(app), incoming).await, operation);
     }
+    let dialect = Dialect::of_path(incoming.uri().path());
     let (head, body) = incoming.into_parts();
-    let dialect = Dialect::of_path(head.uri.path());
     let method = head.method.clone();
     let mut trail = Trail::of(app, &head, ids);
-    let mut response = match gates(app, head, body, ids, &mut trail).await {
+    let (operation, reply) = match target(app, &head) {
+        Ok(target) => (target.route.name, gates(app, target, head, body, ids, &mut trail).await),
+        Err(error) => ("", Err(error)),
+    };
+    let mut response = match reply {
         Ok(reply) => success(reply, &method),
         Err(error) => {
             let error = error.settled(dialect);
@@ -82,7 +90,7 @@ async fn answer(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> Response<Body>
     if let Some(remaining) = &trail.remaining {
         remaining.stamp(response.headers_mut());
     }
-    response
+    (response, operation)
 }
 
 /// What a route may look at before a body is read.
@@ -96,13 +104,12 @@ struct Target<'a> {
 
 async fn gates(
     app: &Arc<App>,
+    target: Target<'_>,
     head: http::request::Parts,
     body: Body,
     ids: &Ids,
     trail: &mut Trail,
 ) -> Result<Reply, ArmError> {
-    limit::framing(&head.headers)?;
-    let target = target(app, &head)?;
     trail.found(target.route, id_of(&target));
     let public = target.route.action == Action::Public;
     let now = app.service.env().monotonic();
@@ -123,6 +130,9 @@ async fn gates(
     let id = subject(app, &target)?;
     if let Action::Rbac(action) = target.route.action {
         app.service.allow(&caller, action, &id).await?;
+    }
+    if crate::hook::is_one(target.route) {
+        crate::hook::admit(&head.extensions)?;
     }
     let timeout = app.wire.request_timeout;
     let (limit, patience) = match public {
@@ -150,8 +160,9 @@ async fn gates(
         path,
         dialect: Dialect::of_path(head.uri.path()),
     };
+    let pending = crate::hook::strike(target.route, &request)?;
     let open = trail.begin(app, &request.headers, &request.form).await?;
-    run(target.route, request, permit, open).await
+    run(target.route, request, pending, permit, open).await
 }
 
 /// A place among the requests that are worked on.
@@ -170,12 +181,14 @@ fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ArmError> {
 async fn run(
     route: &Route,
     request: Request,
+    pending: Option<Pending>,
     permit: OwnedSemaphorePermit,
     open: Option<Open>,
 ) -> Result<Reply, ArmError> {
     let (app, dialect) = (Arc::clone(&request.app), request.dialect);
     let timeout = app.wire.request_timeout;
-    let work = AssertUnwindSafe((route.handler)(request)).catch_unwind();
+    let work = crate::hook::carrying(pending, (route.handler)(request));
+    let work = AssertUnwindSafe(work).catch_unwind();
     let task = async move {
         let ended = work.await.unwrap_or_else(|_| Err(broken("a handler panicked")));
         let ended = ended.map_err(|error| error.settled(dialect));
@@ -208,6 +221,7 @@ fn broken(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ArmErro
 }
 
 fn target<'a>(app: &'a App, head: &http::request::Parts) -> Result<Target<'a>, ArmError> {
+    limit::framing(&head.headers)?;
     let length = head.uri.path_and_query().map_or(0, |text| text.as_str().len());
     if length > app.wire.max_target {
         let text = format!("The URL has {length} bytes; at most {} fit.", app.wire.max_target);
@@ -268,12 +282,7 @@ async fn caller(
 ) -> Result<Caller, ArmError> {
     if target.route.action == Action::Public {
         let nobody = Uuid::nil();
-        return Ok(Caller {
-            object_id: nobody,
-            client_id: nobody,
-            name: String::new(),
-            correlation: ids.correlation,
-        });
+        return Ok(Caller::new(nobody, nobody, String::new(), ids.correlation));
     }
     let now = app.service.env().monotonic();
     let found =
