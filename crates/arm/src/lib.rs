@@ -90,7 +90,6 @@ impl App {
             routes.retain(|route| !hook::is_one(route));
         }
         let table = Table::new(routes);
-        let reset = None;
         Ok(Self {
             service,
             wire,
@@ -102,7 +101,7 @@ impl App {
             strangers,
             requests,
             public,
-            reset,
+            reset: None,
         })
     }
 

@@ -77,6 +77,11 @@ impl Site {
         Self::made(routes, wire, Env::system(), Hooks::new(None)).await
     }
 
+    /// The same, with a clock and chance of the test's own.
+    pub(crate) async fn in_env(routes: Vec<Route>, wire: WireSettings, env: Env) -> Self {
+        Self::made(routes, wire, env, Hooks::new(None)).await
+    }
+
     /// The same with this environment and these hooks.
     pub(crate) async fn made(
         routes: Vec<Route>,
@@ -93,9 +98,9 @@ impl Site {
             workers: 1,
             locations: vec!["westus".into(), "eastus".into()],
             store_config: StoreConfig::default(),
-            audit: AuditSettings::default(),
             volatile: false,
             hooks: Some(Arc::new(hooks)),
+            audit: AuditSettings::default(),
         };
         let data = folder.path().join("data");
         let (service, first) = Service::open(&data, settings, env).await.unwrap();

@@ -41,9 +41,9 @@ fn settings(folder: &Path) -> Settings {
         workers: 1,
         locations: vec!["westus".into()],
         store_config: StoreConfig::default(),
-        audit: AuditSettings::default(),
         volatile: false,
         hooks: None,
+        audit: AuditSettings::default(),
     }
 }
 

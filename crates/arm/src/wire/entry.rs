@@ -68,11 +68,11 @@ async fn answer(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> (Response<Body
         let operation = crate::blob::operation(&incoming);
         return (crate::blob::serve(Arc::clone(app), incoming).await, operation);
     }
-    let dialect = Dialect::of_path(incoming.uri().path());
     let (head, body) = incoming.into_parts();
     let method = head.method.clone();
     let mut trail = Trail::of(app, &head, ids);
-    let (operation, reply) = match target(app, &head) {
+    let found = limit::framing(&head.headers).and_then(|()| target(app, &head));
+    let (operation, reply) = match found {
         Ok(target) => (target.route.name, gates(app, target, head, body, ids, &mut trail).await),
         Err(error) => ("", Err(error)),
     };

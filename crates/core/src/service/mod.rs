@@ -88,12 +88,12 @@ pub struct Settings {
     pub locations: Vec<String>,
     /// Parameters of a store that is made at first start.
     pub store_config: StoreConfig,
-    /// The audit trail.
-    pub audit: AuditSettings,
     /// Nothing is flushed to stable storage: for services that are thrown away.
     pub volatile: bool,
     /// What those who test their automation may do to the service; None is nothing.
     pub hooks: Option<Arc<Hooks>>,
+    /// The audit trail.
+    pub audit: AuditSettings,
 }
 
 /// Who asks.

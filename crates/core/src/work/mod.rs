@@ -61,14 +61,14 @@ pub(crate) async fn tidy(service: Arc<Service>) {
         if let Err(error) = forget_operations(&service).await {
             crate::service::log(error);
         }
-        if let Err(error) = service.forget_events().await {
-            crate::service::log(error);
-        }
         let (held, now) = (Arc::clone(&service), service.env.real());
         match tokio::task::spawn_blocking(move || held.exports.sweep_expired(now)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => drop(crate::service::log(error)),
             Err(error) => tracing::error!(%error, "old exports could not be swept"),
+        }
+        if let Err(error) = service.forget_events().await {
+            crate::service::log(error);
         }
         tokio::select! {
             () = tokio::time::sleep(TIDY) => {}

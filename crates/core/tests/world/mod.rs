@@ -40,9 +40,9 @@ pub fn settings(folder: &Path) -> Settings {
         workers: 2,
         locations: vec!["westus".into(), "eastus".into()],
         store_config: StoreConfig::default(),
-        audit: AuditSettings::default(),
         volatile: false,
         hooks: None,
+        audit: AuditSettings::default(),
     }
 }
 

@@ -318,13 +318,13 @@ fn settings(config: &Config, hooks: Option<Arc<Hooks>>) -> Settings {
         workers: config.workers,
         locations: config.locations.clone(),
         store_config: config.store.clone(),
+        volatile: config.test.ephemeral,
+        hooks,
         audit: AuditSettings {
             file_bytes: config.audit.file_bytes,
             files: config.audit.files,
             days: config.audit.days,
         },
-        volatile: config.test.ephemeral,
-        hooks,
     }
 }
 
