@@ -59,6 +59,11 @@ pub enum FaultKind {
     StoreFull,
     Cancelled,
     SoftDeletedExists,
+    GuardRefused,
+    GuardInUse,
+    ExclusionRefused,
+    InstanceExists,
+    VaultExists,
 }
 
 /// A fault as people see it.

@@ -79,6 +79,15 @@ impl Folder {
         private(&self.path.join(name)).map_err(fail)
     }
 
+    /// A folder inside, for its owner alone.
+    pub(crate) fn private_dir(&self, name: &str) -> Result<PathBuf> {
+        let fail = |cause: std::io::Error| Error::internal("making a folder of data", cause);
+        let path = self.path.join(name);
+        self.durable.make_dir(&path).map_err(fail)?;
+        private(&path).map_err(fail)?;
+        Ok(path)
+    }
+
     /// A path inside the folder.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)

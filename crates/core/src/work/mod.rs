@@ -7,6 +7,7 @@
 
 mod backup;
 mod discard;
+mod export;
 mod fill;
 mod made;
 mod meter;
@@ -47,16 +48,26 @@ struct Task {
     meter: Arc<Meter>,
 }
 
-/// How often operations that nobody polls any more are removed, real time.
+/// How often old operations and events are removed, real time.
 const TIDY: Duration = Duration::from_secs(3600);
 /// How long ended operations can be polled, domain time.
 const OPERATIONS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Removes operations that nobody polls any more, at once and then every hour.
+/// Removes operations that nobody polls any more, documents whose time is over and old events, at
+/// once and then every hour.
 pub(crate) async fn tidy(service: Arc<Service>) {
     let mut stopping = service.stopping.subscribe();
     loop {
         if let Err(error) = forget_operations(&service).await {
+            crate::service::log(error);
+        }
+        let (held, now) = (Arc::clone(&service), service.env.real());
+        match tokio::task::spawn_blocking(move || held.exports.sweep_expired(now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => drop(crate::service::log(error)),
+            Err(error) => tracing::error!(%error, "old exports could not be swept"),
+        }
+        if let Err(error) = service.forget_events().await {
             crate::service::log(error);
         }
         tokio::select! {
@@ -180,6 +191,7 @@ impl Task {
                 snapshot::run(self, &snapshot, unique_id).await?;
             }
             WorkKind::Fill { disk, unique_id } => fill::run(self, &disk, unique_id).await?,
+            WorkKind::Export { vault } => export::run(self, vault).await?,
         }
         Ok(true)
     }
@@ -308,6 +320,7 @@ impl Task {
                 snapshot::fail(self, &snapshot, unique_id, &point, &fault).await
             }
             WorkKind::Fill { disk, unique_id } => made::fail(self, &disk, unique_id, &fault).await,
+            WorkKind::Export { vault } => export::fail(self, vault, &fault).await,
             WorkKind::Purge { .. } | WorkKind::Discard { .. } => Ok(()),
         };
         if let Err(error) = settled {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tresor_core::audit::AuditSettings;
 use tresor_core::hook::Hooks;
 use tresor_core::limits::Limits;
 use tresor_core::model::{
@@ -41,6 +42,7 @@ pub fn settings(folder: &Path) -> Settings {
         store_config: StoreConfig::default(),
         volatile: false,
         hooks: None,
+        audit: AuditSettings::default(),
     }
 }
 
@@ -73,12 +75,7 @@ impl World {
         service.confirm_first_start().await.unwrap();
         let first = first.unwrap();
         let owner = service.sign_in(first.client_id, &first.client_secret).await.unwrap().unwrap();
-        let caller = Caller {
-            object_id: owner.object_id,
-            client_id: owner.client_id,
-            name: owner.name,
-            correlation: Uuid::nil(),
-        };
+        let caller = Caller::new(owner.object_id, owner.client_id, owner.name, Uuid::nil());
         Self { service, caller, folder }
     }
 

@@ -29,18 +29,18 @@ pub(crate) struct Owner {
 }
 
 /// A secret is written out only where a field asks for it by name.
-mod secret {
+pub(crate) mod secret {
     use serde::{Deserialize, Deserializer, Serializer};
     use zeroize::Zeroizing;
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         secret: &Zeroizing<String>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
         to.serialize_str(secret)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Zeroizing<String>, D::Error> {
         String::deserialize(from).map(Zeroizing::new)
