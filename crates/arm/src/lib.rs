@@ -17,6 +17,7 @@ mod authorization;
 mod blob;
 mod compute;
 mod dataprotection;
+mod hook;
 mod resources;
 #[cfg(test)]
 mod site;
@@ -24,6 +25,7 @@ mod table;
 mod types;
 mod wire;
 
+pub use hook::Reset;
 pub use wire::settings::{RetryAfter, WireSettings};
 
 use auth::authority::Authority;
@@ -59,11 +61,14 @@ pub(crate) struct App {
     pub(crate) requests: Arc<Semaphore>,
     /// Requests without a token that may be worked on at once.
     pub(crate) public: Arc<Semaphore>,
+    /// Makes the service a clean one again, where that was asked for.
+    pub(crate) reset: Option<Reset>,
 }
 
 impl App {
     /// Loads the keys of the wire, making them at first start; blocking.
     pub(crate) fn open(service: Arc<Service>, wire: WireSettings) -> Result<Self> {
+        service.export_as(types::job::document);
         let random = || Zeroizing::new(service.env().bytes::<32>().to_vec());
         let seal = Seal::new(&service.key_file("page.key", random)?);
         let blob = blob::Plane::new(&service.key_file("sas.key", random)?);
@@ -71,8 +76,13 @@ impl App {
         let polls = Semaphore::new(wire.max_polls);
         let requests = Arc::new(Semaphore::new(wire.max_requests));
         let public = Arc::new(Semaphore::new(PUBLIC_REQUESTS));
-        let table = Table::new(table::routes());
-        Ok(Self { service, wire, authority, table, seal, blob, polls, requests, public })
+        let mut routes = table::routes();
+        if service.hooks().is_none() {
+            routes.retain(|route| !hook::is_one(route));
+        }
+        let table = Table::new(routes);
+        let reset = None;
+        Ok(Self { service, wire, authority, table, seal, blob, polls, requests, public, reset })
     }
 
     /// The location that stands for this site where one is needed.
@@ -86,6 +96,19 @@ impl App {
 /// # Errors
 /// When a key of the wire cannot be read or made.
 pub fn app(service: Arc<Service>, wire: WireSettings) -> Result<axum::Router> {
-    let app = Arc::new(App::open(service, wire)?);
-    Ok(axum::Router::new().fallback(move |request| wire::entry::serve(Arc::clone(&app), request)))
+    Ok(router(App::open(service, wire)?))
+}
+
+/// The same for a service with hooks that can also be made a clean one again.
+///
+/// # Errors
+/// As [`app`].
+pub fn resettable(service: Arc<Service>, wire: WireSettings, reset: Reset) -> Result<axum::Router> {
+    let app = App::open(service, wire)?;
+    Ok(router(App { reset: Some(reset), ..app }))
+}
+
+fn router(app: App) -> axum::Router {
+    let app = Arc::new(app);
+    axum::Router::new().fallback(move |request| wire::entry::serve(Arc::clone(&app), request))
 }

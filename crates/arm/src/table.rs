@@ -61,6 +61,7 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::wire::poll::routes(),
         crate::compute::routes(),
         crate::dataprotection::routes(),
+        crate::hook::routes(),
     ]
     .concat()
 }

@@ -40,6 +40,8 @@ fn settings(folder: &Path) -> Settings {
         workers: 1,
         locations: vec!["westus".into()],
         store_config: StoreConfig::default(),
+        volatile: false,
+        hooks: None,
     }
 }
 

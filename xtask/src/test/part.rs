@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 
 use super::count::{self, Runner};
-use super::{Outcome, Places, node, python, tool};
+use super::{Outcome, Places, examples, node, python, tool};
 use crate::process::{self, Ended};
 use crate::{coverage, fuzz, licence, tidy};
 
@@ -49,6 +49,8 @@ pub(super) enum Part {
     Js,
     /// The Azure command line.
     Az,
+    /// The test suites that people copy.
+    Examples,
     /// SIGKILL in every step of backup and restore.
     Kill,
     /// What the parts above called, beside what `docs/coverage.md` calls proved.
@@ -75,6 +77,7 @@ impl fmt::Display for Part {
             Self::Sdk14 => "sdk14",
             Self::Js => "js",
             Self::Az => "az",
+            Self::Examples => "examples",
             Self::Kill => "kill",
             Self::Coverage => "coverage",
         })
@@ -83,7 +86,7 @@ impl fmt::Display for Part {
 
 impl Part {
     /// All parts, in their order.
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::Fmt,
         Self::Tidy,
         Self::Deny,
@@ -101,6 +104,7 @@ impl Part {
         Self::Sdk14,
         Self::Js,
         Self::Az,
+        Self::Examples,
         Self::Kill,
         Self::Coverage,
     ];
@@ -121,6 +125,8 @@ impl Part {
             // Half of it for the first installation of what they drive.
             Self::Sdk14 | Self::Js => 400,
             Self::Az => 600,
+            // Most of it for the first installation of their packages.
+            Self::Examples => 600,
             Self::Doc | Self::Capacity | Self::Reader => 900,
             // Half of it for a cold build.
             Self::Fuzz => 1200,
@@ -139,6 +145,7 @@ impl Part {
                 | Self::Sdk14
                 | Self::Js
                 | Self::Az
+                | Self::Examples
                 | Self::Kill
         )
     }
@@ -164,6 +171,7 @@ impl Part {
             Self::Sdk14 => run.pytest(SDK14, &[]),
             Self::Js => run.js(),
             Self::Az => run.pytest(AZ, &[]),
+            Self::Examples => run.examples(),
             Self::Kill => run.pytest(CLIENTS, &["-m", "kill"]),
             Self::Coverage => run.coverage(),
         }
@@ -393,6 +401,19 @@ impl Run<'_> {
         let mut command = Command::new("node");
         command.arg(folder.join("run.mjs")).env("CLIENT_TEST_NODE", node);
         self.driven(&mut command, Runner::Tap)
+    }
+
+    /// The example in Python, then the one in JavaScript.
+    fn examples(&self) -> anyhow::Result<Outcome> {
+        let python = self.pytest(examples::PYTHON, &[])?;
+        if python.count.failed > 0 {
+            return Ok(python);
+        }
+        let mut command = examples::node(self.places, self.left())?;
+        command.env("TRESOR_BIN", binary(self.places, "tresor")?);
+        let mut both = self.counted(&mut command, Runner::Tap, false)?;
+        both.count.passed = both.count.passed.saturating_add(python.count.passed);
+        Ok(both)
     }
 
     /// Fails when the document calls proved what was not called in this run.

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
+use tresor_core::hook::Pending;
 use tresor_core::model::ResourceId;
 use tresor_core::service::Caller;
 use uuid::Uuid;
@@ -107,6 +108,9 @@ async fn gates(
     if let Action::Rbac(action) = target.route.action {
         app.service.allow(&caller, action, &id).await?;
     }
+    if crate::hook::is_one(target.route) {
+        crate::hook::admit(&head.extensions)?;
+    }
     let timeout = app.wire.request_timeout;
     let (limit, patience) = match public {
         true => (app.wire.max_body.min(PUBLIC_BODY), timeout.min(PUBLIC_PATIENCE)),
@@ -132,7 +136,8 @@ async fn gates(
         path,
         dialect: Dialect::of_path(head.uri.path()),
     };
-    run(target.route, request, permit, timeout).await
+    let pending = crate::hook::strike(target.route, &request)?;
+    run(target.route, request, pending, permit, timeout).await
 }
 
 /// A place among the requests that are worked on.
@@ -151,10 +156,11 @@ fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ArmError> {
 async fn run(
     route: &Route,
     request: Request,
+    pending: Option<Pending>,
     permit: OwnedSemaphorePermit,
     timeout: Duration,
 ) -> Result<Reply, ArmError> {
-    let work = (route.handler)(request);
+    let work = crate::hook::carrying(pending, (route.handler)(request));
     let task = async move {
         let reply = work.await;
         drop(permit);

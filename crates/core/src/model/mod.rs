@@ -30,5 +30,6 @@ pub use policy::{
 pub use principal::{Principal, PrincipalKind, RoleAssignment, RoleDefinition};
 pub use resource::{Group, Model, Resource, Stamp};
 pub use vault::{
-    CrossSubscription, Identity, Immutability, SoftDelete, SoftDeleteState, StorageSetting, Vault,
+    CostGranularity, CrossSubscription, DeletedVault, Identity, Immutability, SoftDelete,
+    SoftDeleteState, StorageSetting, Vault,
 };
