@@ -68,6 +68,7 @@ async fn a_service_without_hooks_does_not_know_the_paths() {
         store_config: tresor_store::StoreConfig::default(),
         volatile: true,
         hooks: None,
+        audit: tresor_core::audit::AuditSettings::default(),
     };
     let data = folder.path().join("data");
     let opened = tresor_core::service::Service::open(&data, settings, Env::system()).await;
