@@ -22,6 +22,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How many views of one volume may be open at once.
 pub const MAX_VIEWS: usize = 8;
 
+/// Bytes of one piece of advice: the kernel follows it only as far as it would read ahead.
+const ADVICE: usize = 512 << 10;
+
 /// What a view is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -85,9 +88,10 @@ impl View {
 
     /// Lets the operating system begin to fetch a range that will be read soon. Only advice.
     pub fn prefetch(&self, range: Range<u64>) {
-        let len = NonZeroU64::new(range.end.min(self.size()).saturating_sub(range.start));
-        if len.is_some() {
-            let _ = fadvise(self.volume.data(), range.start, len, Advice::WillNeed);
+        let end = range.end.min(self.size());
+        for start in (range.start..end).step_by(ADVICE) {
+            let len = NonZeroU64::new(end.saturating_sub(start).min(ADVICE as u64));
+            let _ = fadvise(self.volume.data(), start, len, Advice::WillNeed);
         }
     }
 
