@@ -129,6 +129,13 @@ impl Rig {
         })
     }
 
+    /// All objects whose bytes mean something.
+    pub fn meaning(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut dump = self.dump();
+        dump.retain(|name, _| !name.starts_with("reserve/"));
+        dump
+    }
+
     /// A store of these objects.
     pub fn of(dump: &BTreeMap<String, Vec<u8>>, seed: u64) -> Self {
         let rig = Self::on(Arc::new(InMemory::new()), seed);

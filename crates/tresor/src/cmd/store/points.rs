@@ -213,7 +213,13 @@ pub(super) struct RemoveArgs {
     #[arg(long)]
     release_pins: bool,
     /// How long ago, such as 24h: longer than the longest restore or copy from another machine
-    #[arg(long, value_name = "TIME", value_parser = age, default_value = "24h", requires = "release_pins")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = age,
+        default_value = "24h",
+        requires = "release_pins"
+    )]
     older_than: Duration,
 }
 
