@@ -69,6 +69,7 @@ async fn answer(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> (Response<Body
         return (crate::blob::serve(Arc::clone(app), incoming).await, operation);
     }
     let (head, body) = incoming.into_parts();
+    let dialect = Dialect::of_path(head.uri.path());
     let method = head.method.clone();
     let mut trail = Trail::of(app, &head, ids);
     let found = limit::framing(&head.headers).and_then(|()| target(app, &head));
