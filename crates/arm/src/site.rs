@@ -77,11 +77,6 @@ impl Site {
         Self::made(routes, wire, Env::system(), Hooks::new(None)).await
     }
 
-    /// The same, with a clock and chance of the test's own.
-    pub(crate) async fn in_env(routes: Vec<Route>, wire: WireSettings, env: Env) -> Self {
-        Self::made(routes, wire, env, Hooks::new(None)).await
-    }
-
     /// The same with this environment and these hooks.
     pub(crate) async fn made(
         routes: Vec<Route>,

@@ -203,7 +203,7 @@ const NEXTEST: [&str; 6] =
     ["--color", "never", "--status-level", "slow", "--final-status-level", "fail"];
 
 /// The module whose tests need servers.
-const SERVER_TESTS: &str = "target::servers::";
+const SERVER_TESTS: &str = "servers::";
 
 /// What the demo prints when the restored bytes are equal, and the head of its table.
 const DEMO_SAYS: [&str; 2] = ["equals the local one", "seconds"];
@@ -294,7 +294,7 @@ impl Run<'_> {
         command.args(["--locked", "--no-fail-fast"]).current_dir(&self.places.root);
         match runner {
             Runner::Nextest => command.args(NEXTEST).arg(SERVER_TESTS),
-            _ => command.args(["--bins", SERVER_TESTS]),
+            _ => command.args(["--bins", "--test", "buckets", SERVER_TESTS]),
         };
         self.counted(&mut command, runner, false)
     }

@@ -26,10 +26,25 @@ type Place = Arc<Mutex<Option<OwnedSemaphorePermit>>>;
 struct Watched {
     parts: Parts,
     rest: Bytes,
-    place: Place,
+    place: Seat,
     /// Tells that a piece was asked for, and whether it is being read for the client; the watch ends
     /// when this is dropped.
     asked: watch::Sender<bool>,
+}
+
+/// The body's hold of its place.
+struct Seat(Place);
+
+impl Seat {
+    fn is_lost(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 /// A body of these parts, which holds the place until it ends or nobody reads it.
@@ -41,7 +56,7 @@ pub(super) fn body(
     let place = Arc::new(Mutex::new(Some(place)));
     let (asked, asking) = watch::channel(false);
     tokio::spawn(keep(Arc::clone(&place), asking, patience));
-    let watched = Watched { parts: Box::pin(parts), rest: Bytes::new(), place, asked };
+    let watched = Watched { parts: Box::pin(parts), rest: Bytes::new(), place: Seat(place), asked };
     Body::from_stream(stream::try_unfold(watched, Watched::next))
 }
 
@@ -70,7 +85,7 @@ impl Watched {
             }
         }
         self.asked.send_replace(false);
-        if self.place.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        if self.place.is_lost() {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the reader stood still"));
         }
         let piece = self.rest.split_to(self.rest.len().min(PIECE));

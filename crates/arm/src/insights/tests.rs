@@ -121,7 +121,7 @@ async fn pages_and_selections() {
     for name in ["a", "b", "c"] {
         site.group(name).await;
     }
-    let mut answer = list(&site, "", "&$top=2&$select=caller , operationName").await;
+    let mut answer = list(&site, "", "&$top=2&$select=caller%20,%20operationName").await;
     let mut found = vec![];
     loop {
         for event in answer.body["value"].as_array().unwrap() {

@@ -30,6 +30,9 @@ fn types<'a>(
             types.insert(name.to_owned(), Versions::AnyDate);
         }
     }
+    if namespace == "Microsoft.Insights" {
+        types.insert("eventtypes".to_owned(), Versions::AnyDate);
+    }
     let head = format!("/providers/{namespace}/");
     for route in routes.filter(|route| route.method == Method::GET) {
         let Some((_, tail)) = route.path.split_once(head.as_str()) else {

@@ -59,10 +59,11 @@ impl Writer {
     pub(super) fn open(
         path: &Path,
         settings: AuditSettings,
+        volatile: bool,
         env: Env,
     ) -> io::Result<(Self, Vec<Event>)> {
         let unended = unended(path)?;
-        let file = LogFile::open(path, settings.file_bytes, settings.files)?;
+        let file = LogFile::open(path, settings.file_bytes, settings.files, volatile)?;
         Ok((Self { file, open: HashMap::new(), dirty: None, env }, unended))
     }
 

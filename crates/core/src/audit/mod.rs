@@ -65,15 +65,18 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Opens the trail in a data folder and records what an earlier process left unended.
+    /// Opens the trail in a data folder and records what an earlier process left unended. The file
+    /// of a `volatile` one is never made durable.
     pub(crate) async fn open(
         folder: &Path,
         settings: AuditSettings,
+        volatile: bool,
         env: &Env,
         catalogue: &Arc<dyn Catalogue>,
     ) -> Result<Self> {
         let (path, clock) = (folder.join(FILE), env.clone());
-        let opened = tokio::task::spawn_blocking(move || Writer::open(&path, settings, clock));
+        let opened =
+            tokio::task::spawn_blocking(move || Writer::open(&path, settings, volatile, clock));
         let opened = opened.await.map_err(|e| Error::internal("opening the audit trail", e))?;
         let (mut writer, unended) = opened.map_err(|e| Error::internal("opening audit.log", e))?;
         for some in unended.chunks(ROWS) {

@@ -24,7 +24,7 @@ impl Ground {
     }
 
     async fn open(&self) -> Recorder {
-        Recorder::open(self.folder.path(), SMALL, &self.env, &self.catalogue).await.unwrap()
+        Recorder::open(self.folder.path(), SMALL, false, &self.env, &self.catalogue).await.unwrap()
     }
 
     fn file(&self) -> PathBuf {

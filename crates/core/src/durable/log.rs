@@ -18,12 +18,14 @@ pub(crate) struct LogFile {
     bytes: u64,
     limit: u64,
     keep: usize,
+    /// Nothing is made durable.
+    volatile: bool,
     broken: bool,
 }
 
 impl LogFile {
     /// Opens the file, or makes it. It is full at `limit` bytes; `keep` older ones are kept.
-    pub(crate) fn open(path: &Path, limit: u64, keep: usize) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, limit: u64, keep: usize, volatile: bool) -> io::Result<Self> {
         let is_new = !path.try_exists()?;
         let mut file =
             OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
@@ -40,7 +42,7 @@ impl LogFile {
                 bytes += 1;
             }
         }
-        Ok(Self { path: path.to_owned(), file, bytes, limit, keep, broken: false })
+        Ok(Self { path: path.to_owned(), file, bytes, limit, keep, volatile, broken: false })
     }
 
     /// Whether the next lines belong into a new file.
@@ -59,7 +61,7 @@ impl LogFile {
     /// Makes everything that was added durable.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.healthy()?;
-        let synced = self.file.sync_data();
+        let synced = if self.volatile { Ok(()) } else { self.file.sync_data() };
         self.note(synced)
     }
 
@@ -130,11 +132,11 @@ mod tests {
     fn lines_are_private_and_a_torn_one_is_closed_off() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
-        let mut log = LogFile::open(&path, 1000, 2).unwrap();
+        let mut log = LogFile::open(&path, 1000, 2, false).unwrap();
         log.append(b"one\ntw").unwrap();
         log.sync().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let mut log = LogFile::open(&path, 1000, 2).unwrap();
+        let mut log = LogFile::open(&path, 1000, 2, false).unwrap();
         log.append(b"three\n").unwrap();
         assert_eq!(text(&path), "one\ntw\nthree\n");
     }
@@ -143,7 +145,7 @@ mod tests {
     fn files_are_bounded_in_size_and_number() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
-        let mut log = LogFile::open(&path, 4, 2).unwrap();
+        let mut log = LogFile::open(&path, 4, 2, false).unwrap();
         for line in ["1111\n", "2222\n", "3333\n", "4444\n"] {
             if log.is_full() {
                 log.turn(b"open\n").unwrap();
@@ -162,7 +164,7 @@ mod tests {
     fn nothing_is_taken_after_a_failure() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
-        let mut log = LogFile::open(&path, 4, 2).unwrap();
+        let mut log = LogFile::open(&path, 4, 2, false).unwrap();
         log.append(b"1111\n").unwrap();
         // A folder where the oldest file would go cannot be removed as a file.
         fs::create_dir(older(&path, 2)).unwrap();

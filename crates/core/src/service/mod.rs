@@ -175,7 +175,8 @@ impl Service {
         let catalogue = catalogue.map_err(|e| Error::internal("opening the catalogue", e))?;
         folder.keep_private("catalogue.db")?;
         let catalogue: Arc<dyn Catalogue> = Arc::new(catalogue);
-        let recorder = Recorder::open(data, settings.audit, &env, &catalogue).await?;
+        let Settings { audit, volatile, .. } = settings;
+        let recorder = Recorder::open(data, audit, volatile, &env, &catalogue).await?;
         let opened = first::open(&folder, &settings, &env, &*catalogue).await?;
         catalogue.void_leases().await?;
         let pool = Pool::open(&settings.pool)

@@ -221,7 +221,7 @@ async fn listen(
     let handle = Handle::new();
     let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?;
     let server = connection::bounded(server, &config.wire).handle(handle.clone());
-    // Limits and the audit trail want to know where a request comes from.
+    // Limits, the audit trail and the hooks want to know where a request comes from.
     let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let server = tokio::spawn(server.serve(router));
     let Some(_) = handle.listening().await else {

@@ -73,7 +73,7 @@ impl Service {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tresor"));
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("XDG_CONFIG_HOME", self.path("config"));
-        for name in NAMES {
+        for name in NAMES.iter().chain(&["REQUESTS_CA_BUNDLE"]) {
             command.env_remove(name);
         }
         command
