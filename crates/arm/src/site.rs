@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tempfile::TempDir;
+use tresor_core::audit::AuditSettings;
 use tresor_core::hook::Hooks;
 use tresor_core::limits::Limits;
 use tresor_core::model::{Principal, PrincipalKind};
@@ -28,7 +29,7 @@ pub(crate) struct Site {
     pub(crate) app: Arc<App>,
     pub(crate) first: FirstStart,
     pub(crate) token: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// An answer.
@@ -94,6 +95,7 @@ impl Site {
             store_config: StoreConfig::default(),
             volatile: false,
             hooks: Some(Arc::new(hooks)),
+            audit: AuditSettings::default(),
         };
         let data = folder.path().join("data");
         let (service, first) = Service::open(&data, settings, env).await.unwrap();
@@ -101,9 +103,14 @@ impl Site {
         app.table = Table::new(routes);
         let app = Arc::new(app);
         let first = first.unwrap();
-        let mut site = Self { app, first, token: String::new(), _folder: folder };
+        let mut site = Self { app, first, token: String::new(), folder };
         site.token = site.sign_in().await;
         site
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
     }
 
     async fn sign_in(&self) -> String {

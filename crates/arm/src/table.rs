@@ -62,6 +62,7 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::compute::routes(),
         crate::dataprotection::routes(),
         crate::hook::routes(),
+        crate::insights::routes(),
     ]
     .concat()
 }
