@@ -133,6 +133,8 @@ fn instances_pause_change_their_policy_and_go() {
     service.fails(4, &on(&["instance", "show"], &["-n", "inst"]));
     let gone = service.json(&on(&["instance", "list"], &["--deleted"]));
     assert_eq!(gone[0]["name"], "inst");
+    assert_eq!(state(&["instance", "undelete"]), "ProtectionStopped");
+    assert_eq!(state(&["instance", "resume"]), "ProtectionConfigured");
     service.says(&["snapshot", "create", "-g", "rg", "-n", "s", "--source", "d"]);
     service.says(&["snapshot", "download", "-g", "rg", "-n", "s", "--file", "s.img"]);
     assert!(read(&service.path("s.img")) == bytes);
