@@ -4,7 +4,6 @@ use super::*;
 use crate::model::{
     CrossSubscription, Identity, Immutability, ResourceId, SoftDelete, Unlock, Unlocked,
 };
-use jiff::SignedDuration;
 use proptest::prelude::*;
 use uuid::Uuid;
 
