@@ -8,6 +8,7 @@
 //! - Every operation stands in one table ([`table`]) with the action that it needs.
 //! - A wrong request gets a 4xx that names the field; a 5xx is a fault of ours.
 //! - No secret and no token is logged or kept.
+//! - Every change and every refusal of a right is in the audit trail before its answer leaves.
 
 // The golden documents of the tests are long.
 #![cfg_attr(test, recursion_limit = "256")]
@@ -17,6 +18,8 @@ mod authorization;
 mod blob;
 mod compute;
 mod dataprotection;
+mod hook;
+mod insights;
 mod resources;
 #[cfg(test)]
 mod site;
@@ -24,6 +27,9 @@ mod table;
 mod types;
 mod wire;
 
+pub use hook::Reset;
+pub use wire::bucket::Rate;
+pub use wire::limit::Rates;
 pub use wire::settings::{RetryAfter, WireSettings};
 
 use auth::authority::Authority;
@@ -32,6 +38,8 @@ use table::Table;
 use tokio::sync::Semaphore;
 use tresor_core::error::Result;
 use tresor_core::service::Service;
+use wire::audit::Strangers;
+use wire::limit::Limits;
 use wire::paging::Seal;
 use zeroize::Zeroizing;
 
@@ -53,26 +61,48 @@ pub(crate) struct App {
     pub(crate) seal: Seal,
     /// The data plane of disks.
     pub(crate) blob: blob::Plane,
-    /// Polls that may be held at once.
-    pub(crate) polls: Semaphore,
+    /// How often each may ask, and how many polls may be held.
+    pub(crate) limits: Limits,
+    /// How many refusals of strangers are recorded.
+    pub(crate) strangers: Strangers,
     /// Requests with a token that may be worked on at once.
     pub(crate) requests: Arc<Semaphore>,
     /// Requests without a token that may be worked on at once.
     pub(crate) public: Arc<Semaphore>,
+    /// Makes the service a clean one again, where that was asked for.
+    pub(crate) reset: Option<Reset>,
 }
 
 impl App {
     /// Loads the keys of the wire, making them at first start; blocking.
     pub(crate) fn open(service: Arc<Service>, wire: WireSettings) -> Result<Self> {
+        service.export_as(types::job::document);
         let random = || Zeroizing::new(service.env().bytes::<32>().to_vec());
         let seal = Seal::new(&service.key_file("page.key", random)?);
         let blob = blob::Plane::new(&service.key_file("sas.key", random)?);
         let authority = Authority::open(&service)?;
-        let polls = Semaphore::new(wire.max_polls);
+        let limits = Limits::new(&wire);
+        let strangers = Strangers::new();
         let requests = Arc::new(Semaphore::new(wire.max_requests));
         let public = Arc::new(Semaphore::new(PUBLIC_REQUESTS));
-        let table = Table::new(table::routes());
-        Ok(Self { service, wire, authority, table, seal, blob, polls, requests, public })
+        let mut routes = table::routes();
+        if service.hooks().is_none() {
+            routes.retain(|route| !hook::is_one(route));
+        }
+        let table = Table::new(routes);
+        Ok(Self {
+            service,
+            wire,
+            authority,
+            table,
+            seal,
+            blob,
+            limits,
+            strangers,
+            requests,
+            public,
+            reset: None,
+        })
     }
 
     /// The location that stands for this site where one is needed.
@@ -86,6 +116,19 @@ impl App {
 /// # Errors
 /// When a key of the wire cannot be read or made.
 pub fn app(service: Arc<Service>, wire: WireSettings) -> Result<axum::Router> {
-    let app = Arc::new(App::open(service, wire)?);
-    Ok(axum::Router::new().fallback(move |request| wire::entry::serve(Arc::clone(&app), request)))
+    Ok(router(App::open(service, wire)?))
+}
+
+/// The same for a service with hooks that can also be made a clean one again.
+///
+/// # Errors
+/// As [`app`].
+pub fn resettable(service: Arc<Service>, wire: WireSettings, reset: Reset) -> Result<axum::Router> {
+    let app = App::open(service, wire)?;
+    Ok(router(App { reset: Some(reset), ..app }))
+}
+
+fn router(app: App) -> axum::Router {
+    let app = Arc::new(app);
+    axum::Router::new().fallback(move |request| wire::entry::serve(Arc::clone(&app), request))
 }

@@ -4,10 +4,14 @@ use crate::table::{Route, Table, routes};
 use crate::wire::settings::WireSettings;
 use crate::{App, wire};
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tempfile::TempDir;
+use tresor_core::audit::AuditSettings;
+use tresor_core::hook::Hooks;
 use tresor_core::limits::Limits;
 use tresor_core::model::{Principal, PrincipalKind};
 use tresor_core::service::{FirstStart, Service, Settings};
@@ -25,7 +29,7 @@ pub(crate) struct Site {
     pub(crate) app: Arc<App>,
     pub(crate) first: FirstStart,
     pub(crate) token: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// An answer.
@@ -70,6 +74,16 @@ impl Site {
 
     /// The same, whose workers wait to be started.
     pub(crate) async fn idle(routes: Vec<Route>, wire: WireSettings) -> Self {
+        Self::made(routes, wire, Env::system(), Hooks::new(None)).await
+    }
+
+    /// The same with this environment and these hooks.
+    pub(crate) async fn made(
+        routes: Vec<Route>,
+        wire: WireSettings,
+        env: Env,
+        hooks: Hooks,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
             pool: folder.path().join("disks"),
@@ -79,16 +93,24 @@ impl Site {
             workers: 1,
             locations: vec!["westus".into(), "eastus".into()],
             store_config: StoreConfig::default(),
+            volatile: false,
+            hooks: Some(Arc::new(hooks)),
+            audit: AuditSettings::default(),
         };
         let data = folder.path().join("data");
-        let (service, first) = Service::open(&data, settings, Env::system()).await.unwrap();
+        let (service, first) = Service::open(&data, settings, env).await.unwrap();
         let mut app = App::open(service, wire).unwrap();
         app.table = Table::new(routes);
         let app = Arc::new(app);
         let first = first.unwrap();
-        let mut site = Self { app, first, token: String::new(), _folder: folder };
+        let mut site = Self { app, first, token: String::new(), folder };
         site.token = site.sign_in().await;
         site
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
     }
 
     async fn sign_in(&self) -> String {
@@ -139,8 +161,10 @@ impl Site {
         self.send(request.unwrap()).await
     }
 
-    /// Sends any request.
-    pub(crate) async fn send(&self, request: Request<Body>) -> Answered {
+    /// Sends any request, as a client on this machine unless it says otherwise.
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Answered {
+        let peer = ConnectInfo(SocketAddr::from((Ipv4Addr::LOCALHOST, 50000)));
+        request.extensions_mut().get_or_insert(peer);
         let response = wire::entry::serve(Arc::clone(&self.app), request).await;
         let (head, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 64 << 20).await.unwrap();

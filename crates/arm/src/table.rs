@@ -61,6 +61,8 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::wire::poll::routes(),
         crate::compute::routes(),
         crate::dataprotection::routes(),
+        crate::hook::routes(),
+        crate::insights::routes(),
     ]
     .concat()
 }

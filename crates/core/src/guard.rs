@@ -18,7 +18,7 @@ pub use critical::{
 use crate::model::{SoftDeleteState, Vault};
 use jiff::{SignedDuration, Timestamp};
 
-/// What may be done with the points of an instance that somebody deletes.
+/// What may be done with what somebody deletes, and with the points behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// They stay until this domain time and can be had back.
@@ -36,4 +36,15 @@ pub fn delete_instance(vault: &Vault, now: Timestamp) -> Verdict {
     let kept = SignedDuration::try_from_secs_f64(vault.soft_delete.days * 86_400.0);
     let until = kept.ok().and_then(|kept| now.checked_add(kept).ok());
     Verdict::KeepUntil(until.unwrap_or(Timestamp::MAX))
+}
+
+/// Decides about a vault. `promised` is the latest time until which a soft-deleted instance in it
+/// is kept: that was promised when it was deleted, whatever the vault says now.
+#[must_use]
+pub fn delete_vault(vault: &Vault, promised: Option<Timestamp>, now: Timestamp) -> Verdict {
+    match (delete_instance(vault, now), promised) {
+        (Verdict::KeepUntil(own), Some(promised)) => Verdict::KeepUntil(own.max(promised)),
+        (Verdict::DeleteNow, Some(promised)) => Verdict::KeepUntil(promised),
+        (own, None) => own,
+    }
 }

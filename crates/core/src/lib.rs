@@ -10,11 +10,13 @@
 //! - Time and chance come from [`tresor_store::env::Env`] alone.
 
 pub mod access;
+pub mod audit;
 pub mod blob;
 pub mod catalogue;
 mod durable;
 pub mod error;
 pub mod guard;
+pub mod hook;
 pub mod limits;
 pub mod model;
 pub mod policy;

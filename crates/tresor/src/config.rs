@@ -10,7 +10,9 @@ mod load;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tresor_core::audit::AuditSettings;
 use tresor_store::StoreConfig;
 
 pub(crate) use docs::render;
@@ -24,14 +26,18 @@ pub(crate) struct Config {
     pub(crate) base_url: String,
     pub(crate) locations: Vec<String>,
     pub(crate) workers: usize,
+    pub(crate) ready_file: PathBuf,
     pub(crate) storage: Storage,
     pub(crate) import: Import,
     pub(crate) limits: LimitsSection,
     pub(crate) fidelity: Fidelity,
     pub(crate) wire: Wire,
+    pub(crate) rate: Rate,
+    pub(crate) audit: Audit,
     pub(crate) tls: Tls,
     pub(crate) log: Log,
     pub(crate) shutdown: Shutdown,
+    pub(crate) test: Test,
     pub(crate) store: StoreConfig,
 }
 
@@ -88,10 +94,59 @@ pub(crate) struct Wire {
     pub(crate) poll_hold_ms: u64,
     pub(crate) max_polls: usize,
     pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_address: usize,
     pub(crate) max_requests: usize,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_target_bytes: usize,
     pub(crate) request_seconds: u64,
+}
+
+/// How often each may ask: what at once, and what comes back in a minute. 0 at once: no limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rate {
+    pub(crate) reads: u32,
+    pub(crate) reads_per_minute: u32,
+    pub(crate) writes: u32,
+    pub(crate) writes_per_minute: u32,
+    pub(crate) deletes: u32,
+    pub(crate) deletes_per_minute: u32,
+    pub(crate) anonymous: u32,
+    pub(crate) anonymous_per_minute: u32,
+    pub(crate) wrong_secrets: u32,
+    pub(crate) wrong_secrets_per_minute: u32,
+}
+
+impl Default for Rate {
+    fn default() -> Rate {
+        let rates = tresor_arm::Rates::default();
+        Rate {
+            reads: rates.reads.burst,
+            reads_per_minute: rates.reads.per_minute,
+            writes: rates.writes.burst,
+            writes_per_minute: rates.writes.per_minute,
+            deletes: rates.deletes.burst,
+            deletes_per_minute: rates.deletes.per_minute,
+            anonymous: rates.anonymous.burst,
+            anonymous_per_minute: rates.anonymous.per_minute,
+            wrong_secrets: rates.secrets.burst,
+            wrong_secrets_per_minute: rates.secrets.per_minute,
+        }
+    }
+}
+
+/// The audit trail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Audit {
+    pub(crate) file_bytes: u64,
+    pub(crate) files: usize,
+    pub(crate) days: u32,
+}
+
+impl Default for Audit {
+    fn default() -> Audit {
+        let AuditSettings { file_bytes, files, days } = AuditSettings::default();
+        Audit { file_bytes, files, days }
+    }
 }
 
 /// Certificates.
@@ -137,6 +192,52 @@ pub(crate) struct Shutdown {
     pub(crate) seconds: u64,
 }
 
+/// For those who test their automation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Test {
+    pub(crate) ephemeral: bool,
+    pub(crate) clock: DomainClock,
+}
+
+/// Where domain time comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) enum DomainClock {
+    /// From the machine.
+    System,
+    /// From a clock that stands still until it is moved and shows the time of the start.
+    Manual,
+    /// The same, showing this time.
+    ManualFrom(Timestamp),
+}
+
+impl TryFrom<String> for DomainClock {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<DomainClock, String> {
+        match text.as_str() {
+            "system" => Ok(DomainClock::System),
+            "manual" => Ok(DomainClock::Manual),
+            other => other.parse().map(DomainClock::ManualFrom).map_err(|_| {
+                format!(
+                    "test.clock: \"{other}\" is neither \"system\" nor \"manual\" nor a time \
+                     such as \"2026-01-01T00:00:00Z\""
+                )
+            }),
+        }
+    }
+}
+
+impl From<DomainClock> for String {
+    fn from(clock: DomainClock) -> String {
+        match clock {
+            DomainClock::System => "system".to_owned(),
+            DomainClock::Manual => "manual".to_owned(),
+            DomainClock::ManualFrom(start) => start.to_string(),
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         let locations = ["westus", "westus2", "eastus", "eastus2", "westeurope", "northeurope"];
@@ -146,6 +247,7 @@ impl Default for Config {
             base_url: String::new(),
             locations: locations.map(str::to_owned).to_vec(),
             workers: 2,
+            ready_file: PathBuf::new(),
             storage: Storage::default(),
             import: Import::default(),
             limits: LimitsSection::default(),
@@ -154,14 +256,18 @@ impl Default for Config {
                 poll_hold_ms: 1000,
                 max_polls: 256,
                 max_connections: 1024,
+                max_connections_per_address: 512,
                 max_requests: 1024,
                 max_body_bytes: 4 << 20,
                 max_target_bytes: 8 << 10,
                 request_seconds: 60,
             },
+            rate: Rate::default(),
+            audit: Audit::default(),
             tls: Tls::default(),
             log: Log { format: LogFormat::Text, filter: "info".to_owned() },
             shutdown: Shutdown { seconds: 10 },
+            test: Test { ephemeral: false, clock: DomainClock::System },
             store: StoreConfig::default(),
         }
     }

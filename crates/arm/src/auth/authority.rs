@@ -144,16 +144,17 @@ fn generate() -> Result<Zeroizing<Vec<u8>>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::sync::LazyLock;
     use tresor_core::model::PrincipalKind;
 
     const BASE: &str = "https://localhost:8443";
-    static AUTHORITY: LazyLock<Authority> = LazyLock::new(fresh);
+    static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| fresh(Uuid::from_u128(1)));
 
-    fn fresh() -> Authority {
-        Authority::new(Uuid::from_u128(1), &generate().unwrap()).unwrap()
+    /// An authority of a tenant with a key of its own.
+    pub(crate) fn fresh(tenant: Uuid) -> Authority {
+        Authority::new(tenant, &generate().unwrap()).unwrap()
     }
 
     fn now() -> Timestamp {
@@ -196,7 +197,7 @@ mod tests {
 
     #[test]
     fn other_keys_and_algorithms_are_refused() {
-        assert!(fresh().check(&token(), BASE, now()).is_err());
+        assert!(fresh(Uuid::from_u128(1)).check(&token(), BASE, now()).is_err());
         let token = token();
         let (_, rest) = token.split_once('.').unwrap();
         let (claims, _) = rest.split_once('.').unwrap();

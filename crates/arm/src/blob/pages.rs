@@ -4,7 +4,7 @@
 //! written window by window as it is sent: its size does not depend on memory.
 
 use super::fault::BlobFault;
-use super::{Call, condition, head, on_blob, range, sas};
+use super::{Call, condition, head, on_blob, range, sas, watch};
 use crate::App;
 use axum::body::Body;
 use bytes::Bytes;
@@ -22,7 +22,8 @@ use tresor_core::blob::Blob;
 const WINDOW: u64 = 256 << 20;
 /// Ranges of a difference that one window of the answer holds.
 const CHANGES: usize = 8192;
-const PREVIOUS: &str = "x-ms-previous-snapshot-url";
+/// The older snapshot that a difference is asked against.
+pub(super) const PREVIOUS: &str = "x-ms-previous-snapshot-url";
 
 /// A range, and whether it is to be cleared.
 type Found = (Range<u64>, bool);
@@ -96,7 +97,6 @@ struct Listing {
     source: Source,
     joined: Joined,
     stage: Stage,
-    _permit: OwnedSemaphorePermit,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,12 +107,12 @@ enum Stage {
 }
 
 fn body(source: Source, permit: OwnedSemaphorePermit) -> Body {
-    let listing =
-        Listing { source, joined: Joined::default(), stage: Stage::Begin, _permit: permit };
-    Body::from_stream(stream::try_unfold(listing, |mut listing| async move {
+    let listing = Listing { source, joined: Joined::default(), stage: Stage::Begin };
+    let parts = stream::try_unfold(listing, |mut listing| async move {
         let bytes = listing.next().await?;
         Ok::<_, io::Error>(bytes.map(|bytes| (bytes, listing)))
-    }))
+    });
+    watch::body(parts, permit, watch::PATIENCE)
 }
 
 impl Listing {

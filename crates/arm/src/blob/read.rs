@@ -1,12 +1,12 @@
 //! Reading a blob: its properties and its bytes, in parts.
 
 use super::fault::BlobFault;
-use super::{Call, PART, condition, digest, head, on_blob, range};
+use super::{Call, PART, condition, digest, head, on_blob, range, watch};
 use crate::App;
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use http::{HeaderName, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(super) async fn get(app: &Arc<App>, call: Call) -> Result<Response<Body>, Bl
         Some(asked) => asked.within(length)?,
         None => 0..length,
     };
-    let digest = wants_md5(&call, asked.is_some(), &wanted)?;
+    let digest = wants_md5(&call.head.headers, asked.is_some(), &wanted)?;
     // The first part is read before the answer begins, so that a failure can still be told.
     let first = part(app, &call.blob, wanted.clone()).await?;
     let mut response = Response::new(Body::empty());
@@ -59,8 +59,12 @@ fn check(call: &Call) -> Result<(), BlobFault> {
 }
 
 /// Whether the client wants a digest, which it can have of one part at most.
-fn wants_md5(call: &Call, ranged: bool, wanted: &Range<u64>) -> Result<bool, BlobFault> {
-    if !call.header(WANTS_MD5).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+pub(super) fn wants_md5(
+    headers: &HeaderMap,
+    ranged: bool,
+    wanted: &Range<u64>,
+) -> Result<bool, BlobFault> {
+    if !headers.get(WANTS_MD5).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true")) {
         return Ok(false);
     }
     if !ranged || wanted.end - wanted.start > PART {
@@ -85,8 +89,8 @@ fn body(
     permit: OwnedSemaphorePermit,
 ) -> Body {
     let from = range.start + first.len() as u64;
-    let start = (app, blob, from..range.end, permit);
-    let rest = stream::try_unfold(start, |(app, blob, left, permit)| async move {
+    let start = (app, blob, from..range.end);
+    let rest = stream::try_unfold(start, |(app, blob, left)| async move {
         if left.is_empty() {
             return Ok(None);
         }
@@ -94,7 +98,8 @@ fn body(
         let read = part(&app, &blob, left.clone()).await;
         let bytes = read.map_err(|fault| io::Error::other(fault.message))?;
         let next = left.start + bytes.len() as u64;
-        Ok::<_, io::Error>(Some((bytes, (app, blob, next..left.end, permit))))
+        Ok::<_, io::Error>(Some((bytes, (app, blob, next..left.end))))
     });
-    Body::from_stream(stream::once(async { Ok(first) }).chain(rest))
+    let parts = stream::once(async { Ok(first) }).chain(rest);
+    watch::body(parts, permit, watch::PATIENCE)
 }

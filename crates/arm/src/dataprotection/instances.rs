@@ -1,12 +1,13 @@
 //! Backup instances: protecting a disk and ending that.
 
 use super::{accepted, instance_path, list, route, since, vault_of, vault_path};
-use crate::table::{Route, handler};
+use crate::table::{Action, Route, handler};
 use crate::types::guard;
 use crate::types::instance::{self, Phase};
 use crate::types::name::{self, Named};
 use crate::wire::error::ArmError;
 use crate::wire::operation::{StatusScope, begin};
+use crate::wire::paging;
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use http::Method;
@@ -55,6 +56,19 @@ pub(super) fn routes() -> Vec<Route> {
                 "BackupInstances_ValidateForModifyBackup",
             ),
         ),
+        since(
+            "2022-09-01",
+            Route {
+                action: Action::Open("shows a caller no more than the instances that it may read"),
+                ..route(
+                    Method::GET,
+                    "/{*resourceId}/providers/Microsoft.DataProtection/backupInstances",
+                    read,
+                    handler!(list_of_datasource),
+                    "BackupInstancesExtensionRouting_List",
+                )
+            },
+        ),
     ]
 }
 
@@ -65,6 +79,14 @@ fn shown(resource: &Resource, phase: Phase) -> Option<Value> {
 async fn list_all(request: Request) -> Result<Reply, ArmError> {
     vault_of(&request).await?;
     list(&request, KIND, |resource| shown(resource, Phase::Settled)).await
+}
+
+async fn list_of_datasource(request: Request) -> Result<Reply, ArmError> {
+    let (cursor, limit) = (paging::cursor(&request)?, paging::limit(&request)?);
+    let service = &request.app.service;
+    let page = service.instances_of(&request.caller, &request.id, cursor, limit).await?;
+    let rows = page.rows.iter().filter_map(|row| shown(row, Phase::Settled)).collect();
+    Ok(Reply::ok(paging::page(&request, rows, page.after)?))
 }
 
 async fn get(request: Request) -> Result<Reply, ArmError> {

@@ -6,6 +6,7 @@
 
 mod checks;
 mod deleted;
+mod deleted_vaults;
 mod guards;
 mod instances;
 mod jobs;
@@ -85,6 +86,7 @@ pub(crate) fn routes() -> Vec<Route> {
         deleted::routes(),
         guards::routes(),
         proxies::routes(),
+        deleted_vaults::routes(),
         checks::routes(),
         operations::routes(),
         refusals::routes(),
@@ -166,6 +168,7 @@ async fn rows(request: &Request, kind: &str) -> Result<Page<Resource>, ArmError>
         under: Some(request.id.clone()),
         after: paging::cursor(request)?,
         limit: paging::limit(request)?,
+        ..ResourceFilter::default()
     };
     Ok(request.app.service.resources(&filter).await?)
 }

@@ -1,4 +1,4 @@
-//! What is done with a backup instance: backup, restore, pause and resume.
+//! What is done with a backup instance: backup, restore, pause, resume and looking again.
 
 use super::{accepted, instance_path, route, since};
 use crate::table::{Route, handler};
@@ -11,7 +11,7 @@ use tresor_core::service::Transition;
 
 const RETRY_AFTER_JOB: u32 = 30;
 const RETRY_AFTER_VALIDATE: u32 = 10;
-/// The api-versions that can pause protection.
+/// The api-versions that can pause protection, and have it looked at again.
 const PAUSE_SINCE: &str = "2022-01-01";
 
 macro_rules! action {
@@ -66,6 +66,12 @@ pub(super) fn routes() -> Vec<Route> {
             handler!(resume_backups),
             "BackupInstances_ResumeBackups",
         ),
+        pause(
+            instance_path!("/sync"),
+            action!("sync"),
+            handler!(sync),
+            "BackupInstances_SyncBackupInstance",
+        ),
     ]
 }
 
@@ -94,6 +100,17 @@ async fn restore_now(request: Request) -> Result<Reply, ArmError> {
     let service = &request.app.service;
     let operation = service.restore_start(&caller, &request.id, spec).await?;
     accepted(&request, &operation, RETRY_AFTER_JOB).await
+}
+
+/// Both words mean the same here: every prerequisite is looked at again, and nothing is remembered
+/// that could be stale.
+async fn sync(request: Request) -> Result<Reply, ArmError> {
+    if let Some(root) = request.optional_root()? {
+        root.get("syncType").word(&["Default", "ForceResync"])?;
+    }
+    let service = &request.app.service;
+    let operation = service.instance_sync(&request.caller, &request.id).await?;
+    accepted(&request, &operation, RETRY_AFTER_VALIDATE).await
 }
 
 async fn stop(request: Request) -> Result<Reply, ArmError> {

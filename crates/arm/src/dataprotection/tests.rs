@@ -1,5 +1,6 @@
 //! Microsoft.DataProtection over HTTP, on a whole service.
 
+mod deleted;
 mod guards;
 mod journey;
 mod refused;

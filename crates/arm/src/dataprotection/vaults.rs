@@ -12,8 +12,7 @@ use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use http::{HeaderName, Method, StatusCode};
 use serde_json::{Value, json};
-use tresor_core::error::{Fault, FaultKind};
-use tresor_core::model::{Resource, ResourceId, SoftDeleteState};
+use tresor_core::model::{Resource, ResourceId, SoftDeleteState, Vault};
 use tresor_core::service::VaultSettings;
 
 const KIND: &str = "microsoft.dataprotection/backupvaults";
@@ -21,6 +20,12 @@ const KIND: &str = "microsoft.dataprotection/backupvaults";
 const ALWAYS_ON_SINCE: &str = "2025-09-01";
 /// From here on the deletion of a vault is followed like other operations.
 const DELETE_FOLLOWED_SINCE: &str = "2022-12-01";
+/// From here on a deleted vault can be had back.
+const RESTORED_SINCE: &str = "2025-09-01";
+/// Names the deleted vault that a PUT wants back.
+const DELETED_ID: &str = "x-ms-deleted-vault-id";
+/// From here on a new vault need not name its storage.
+const STORAGE_OPTIONAL_SINCE: &str = "2025-01-01";
 const RETRY_AFTER: u32 = 10;
 const SYSTEM_DATA: HeaderName = HeaderName::from_static("x-ms-arm-resource-system-data");
 
@@ -78,16 +83,20 @@ async fn get(request: Request) -> Result<Reply, ArmError> {
 async fn put(request: Request) -> Result<Reply, ArmError> {
     let root = request.root()?;
     name::check(Named::Vault, request.id.name())?;
-    if request.headers.contains_key("x-ms-deleted-vault-id") {
-        let message = "Tresor does not support undeleting vaults yet.";
-        let fault = Fault::new(FaultKind::Unsupported, message).at("x-ms-deleted-vault-id");
-        return Err(ArmError::from_fault(&fault, request.dialect));
-    }
+    let service = &request.app.service;
+    let deleted = deleted_id(&request)?;
     let mut spec = vault::spec(request.id.clone(), root.clone())?;
-    let before = request.app.service.find(&request.id).await?;
+    let before = match &deleted {
+        Some(id) => Some(service.deleted_vault(id).await?.1.vault),
+        None => service.find(&request.id).await?.and_then(|r| r.as_vault().cloned()),
+    };
+    need_storage(&request, before.as_ref(), &spec.settings)?;
     settle_soft_delete(&request, before.as_ref(), &mut spec.settings)?;
     let caller = guard::caller(&request.caller, &root.get("properties"))?;
-    let outcome = request.app.service.vault_put(&caller, spec).await?;
+    let outcome = match &deleted {
+        Some(id) => service.vault_restore(&caller, id, spec).await?,
+        None => service.vault_put(&caller, spec).await?,
+    };
     let resource = &outcome.resource;
     let state = if outcome.created { "Provisioning" } else { "Updating" };
     let reply = Reply::created(shown(&request, resource, state).await?)
@@ -97,17 +106,51 @@ async fn put(request: Request) -> Result<Reply, ArmError> {
     Ok(begin(reply, &request, operation, scope, &resource.location, RETRY_AFTER, false))
 }
 
+/// The deleted vault that the request wants back.
+fn deleted_id(request: &Request) -> Result<Option<ResourceId>, ArmError> {
+    let Some(value) = request.headers.get(DELETED_ID) else {
+        return Ok(None);
+    };
+    let refuse = |why: &str| {
+        let message = format!("{DELETED_ID}: {why}");
+        Err(ArmError::invalid(request.dialect, DELETED_ID, message))
+    };
+    if !request.version.at_least(RESTORED_SINCE) {
+        return refuse(&format!("it is known from api-version {RESTORED_SINCE} on."));
+    }
+    let id = value.to_str().ok().and_then(|text| ResourceId::parse(text.trim()).ok());
+    match id.filter(|id| id.kind() == "microsoft.dataprotection/locations/deletedvaults") {
+        Some(id) => Ok(Some(id)),
+        None => refuse("it must be the id of a deleted vault, as the list of them gives it."),
+    }
+}
+
+/// Older api-versions insist on storage settings where there are none yet.
+fn need_storage(
+    request: &Request,
+    before: Option<&Vault>,
+    settings: &VaultSettings,
+) -> Result<(), ArmError> {
+    if before.is_none()
+        && settings.storage.is_none()
+        && !request.version.at_least(STORAGE_OPTIONAL_SINCE)
+    {
+        request.root()?.get("properties").get("storageSettings").need_items()?;
+    }
+    Ok(())
+}
+
 /// What newer api-versions make of a soft-delete state. The present one passes whatever it is, so
 /// that what a GET gave can be PUT again, and a vault that exists is never switched unasked.
 fn settle_soft_delete(
     request: &Request,
-    before: Option<&Resource>,
+    before: Option<&Vault>,
     settings: &mut VaultSettings,
 ) -> Result<(), ArmError> {
     if !request.version.at_least(ALWAYS_ON_SINCE) {
         return Ok(());
     }
-    let now = before.and_then(Resource::as_vault).map(|vault| vault.soft_delete.state);
+    let now = before.map(|vault| vault.soft_delete.state);
     match (settings.soft_delete, now) {
         (None, Some(_)) | (Some(SoftDeleteState::AlwaysOn), _) => Ok(()),
         (None, None) => {
@@ -138,7 +181,7 @@ async fn patch(request: Request) -> Result<Reply, ArmError> {
     let mut patch = vault::patch(root.clone())?;
     let caller = guard::caller(&request.caller, &root.get("properties"))?;
     let before = vault_of(&request).await?;
-    settle_soft_delete(&request, Some(&before), &mut patch.settings)?;
+    settle_soft_delete(&request, before.as_vault(), &mut patch.settings)?;
     let changed = request.app.service.vault_patch(&caller, &request.id, patch).await?;
     Ok(Reply::ok(shown(&request, &changed, "Succeeded").await?))
 }

@@ -1,15 +1,23 @@
 //! `$filter`: the few forms of OData that clients send.
 //!
-//! Grammar: `term (and term)*` where a term is `name eq 'value'`, `name()` or `name('value')`.
-//! Names match without regard to case; a quote inside a value is doubled.
+//! Grammar: `term (and term)*` where a term is `name eq 'value'`, `name ge 'value'`,
+//! `name le 'value'`, `name()` or `name('value')`. Names match without regard to case; a quote
+//! inside a value is doubled. Behind `ge` and `le` a value without quotes ends at a blank: so `az`
+//! writes times.
 
+use super::body::Dialect;
 use super::error::ArmError;
+use jiff::Timestamp;
 
 /// One term of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Term {
     /// `name eq 'value'`.
     Equals(String, String),
+    /// `name ge 'value'`.
+    AtLeast(String, String),
+    /// `name le 'value'`.
+    AtMost(String, String),
     /// `name()` or `name('value')`.
     Call(String, Option<String>),
 }
@@ -44,6 +52,34 @@ pub(crate) fn refusal(text: &str) -> ArmError {
     )
 }
 
+/// A refusal of one part of a filter of data protection.
+pub(crate) fn wrong(message: impl std::fmt::Display) -> ArmError {
+    ArmError::invalid(Dialect::DataProtection, "$filter", format!("$filter: {message}"))
+}
+
+/// A time in a filter.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn instant(name: &str, value: &str) -> Result<Timestamp, ArmError> {
+    let time = value.trim().parse().ok();
+    time.ok_or_else(|| {
+        wrong(format!("{name} is '{value}', not a time such as 2026-01-31T00:00:00Z."))
+    })
+}
+
+/// A truth value in a filter.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn truth(name: &str, value: &str) -> Result<bool, ArmError> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(wrong(format!("{name} is '{value}', not true or false."))),
+    }
+}
+
 fn term(text: &str) -> Option<(Term, &str)> {
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "_./".contains(c)))?;
     let (name, rest) = text.split_at_checked(end).filter(|(name, _)| !name.is_empty())?;
@@ -57,9 +93,26 @@ fn term(text: &str) -> Option<(Term, &str)> {
         let after = rest.trim_start().strip_prefix(')')?;
         return Some((Term::Call(name, Some(value)), after));
     }
-    let rest = word(rest.trim_start(), "eq")?;
-    let (value, after) = quoted(rest)?;
-    Some((Term::Equals(name, value), after))
+    let rest = rest.trim_start();
+    if let Some(rest) = word(rest, "eq") {
+        let (value, after) = quoted(rest)?;
+        return Some((Term::Equals(name, value), after));
+    }
+    if let Some(rest) = word(rest, "ge") {
+        let (value, after) = quoted_or_bare(rest)?;
+        return Some((Term::AtLeast(name, value), after));
+    }
+    let (value, after) = quoted_or_bare(word(rest, "le")?)?;
+    Some((Term::AtMost(name, value), after))
+}
+
+fn quoted_or_bare(text: &str) -> Option<(String, &str)> {
+    if text.starts_with('\'') {
+        return quoted(text);
+    }
+    let end = text.find(char::is_whitespace).unwrap_or(text.len());
+    let (value, after) = text.split_at_checked(end)?;
+    (!value.is_empty()).then(|| (value.to_owned(), after))
 }
 
 /// What follows a keyword and the blank behind it.
@@ -105,6 +158,14 @@ mod tests {
             ]
         );
         assert_eq!(terms("  ").unwrap(), []);
+        let found = terms("eventTimestamp ge 2026-01-01T00:00:00+00:00 and eventTimestamp le 'b'");
+        assert_eq!(
+            found.unwrap(),
+            [
+                Term::AtLeast("eventtimestamp".into(), "2026-01-01T00:00:00+00:00".into()),
+                Term::AtMost("eventtimestamp".into(), "b".into()),
+            ]
+        );
     }
 
     #[test]
@@ -117,6 +178,9 @@ mod tests {
             "a eq 'b' and",
             "a ne 'b'",
             "a('b'",
+            "a ge",
+            "a ge 'b",
+            "a gt 'b'",
             "eq 'x'",
             "a eq 'b'c eq 'd'",
         ] {

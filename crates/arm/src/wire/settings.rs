@@ -1,5 +1,6 @@
 //! What an operator can choose about the wire.
 
+use super::limit::Rates;
 use std::time::Duration;
 
 /// Choices about the wire; every bound has a default.
@@ -12,7 +13,7 @@ pub struct WireSettings {
     pub retry_after: RetryAfter,
     /// How long a poll of a running operation is held open.
     pub poll_hold: Duration,
-    /// Polls held at once; further ones are answered at once.
+    /// Polls held at once, half of them for one principal; further ones are answered at once.
     pub max_polls: usize,
     /// Bytes of a request body.
     pub max_body: usize,
@@ -22,6 +23,8 @@ pub struct WireSettings {
     pub max_requests: usize,
     /// Time that one request may take.
     pub request_timeout: Duration,
+    /// Limits over time.
+    pub rates: Rates,
 }
 
 impl Default for WireSettings {
@@ -35,6 +38,7 @@ impl Default for WireSettings {
             max_target: 8 << 10,
             max_requests: 1024,
             request_timeout: Duration::from_secs(60),
+            rates: Rates::default(),
         }
     }
 }

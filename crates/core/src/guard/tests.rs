@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{
     CrossSubscription, Identity, Immutability, ResourceId, SoftDelete, Unlock, Unlocked,
 };
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -17,6 +18,7 @@ fn vault(state: SoftDeleteState, days: f64) -> Vault {
         alert_on_failures: true,
         cross_subscription: CrossSubscription::Enabled,
         cross_region: None,
+        cost: None,
     }
 }
 
@@ -32,6 +34,19 @@ fn soft_delete_keeps_for_its_days_and_off_deletes() {
     }
     let endless = delete_instance(&vault(SoftDeleteState::On, 1e300), now);
     assert_eq!(endless, Verdict::KeepUntil(Timestamp::MAX));
+}
+
+#[test]
+fn a_vault_is_kept_as_long_as_anything_in_it() {
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let day = |d: i64| now.checked_add(SignedDuration::from_hours(24 * d)).unwrap();
+    let (off, on) = (vault(SoftDeleteState::Off, 14.0), vault(SoftDeleteState::On, 14.0));
+    assert_eq!(delete_vault(&off, None, now), Verdict::DeleteNow);
+    assert_eq!(delete_vault(&on, None, now), Verdict::KeepUntil(day(14)));
+    for (vault, promised, until) in [(&off, 3, 3), (&off, -3, -3), (&on, 3, 14), (&on, 90, 90)] {
+        let verdict = delete_vault(vault, Some(day(promised)), now);
+        assert_eq!(verdict, Verdict::KeepUntil(day(until)), "{promised}");
+    }
 }
 
 fn guard() -> ResourceId {

@@ -1,6 +1,8 @@
 //! The one shape of everything that has a resource id.
 
-use super::{Disk, GuardProxy, Instance, Policy, ResourceGuard, ResourceId, Snapshot, Vault};
+use super::{
+    DeletedVault, Disk, GuardProxy, Instance, Policy, ResourceGuard, ResourceId, Snapshot, Vault,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,6 +48,8 @@ pub enum Model {
     Snapshot(Snapshot),
     /// A backup vault.
     Vault(Vault),
+    /// A deleted backup vault.
+    DeletedVault(DeletedVault),
     /// A backup policy of a vault.
     Policy(Policy),
     /// A backup instance of a vault, or a deleted one.

@@ -153,9 +153,9 @@ impl Service {
         while after.is_some() {
             let filter = ResourceFilter {
                 kind: Some(PROXIES.into()),
-                under: None,
                 after: after.take(),
                 limit: crate::catalogue::PAGE_MAX,
+                ..ResourceFilter::default()
             };
             let page = self.catalogue.resources(&filter).await?;
             let inside = page.rows.iter().take_while(|row| row.id.key() < last.as_str());

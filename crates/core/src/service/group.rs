@@ -1,6 +1,7 @@
-//! Resource groups. Deleting one removes resources, never bytes that a recovery point owns.
+//! Resource groups. Deleting one removes resources, never bytes that a recovery point owns, and a
+//! vault in it goes where a deleted vault goes: what soft delete promised outlives the group.
 
-use super::resource::{DELETED, INSTANCES};
+use super::resource::INSTANCES;
 use super::{Caller, Service};
 use crate::catalogue::{Expect, PAGE_MAX, ResourceFilter, Write};
 use crate::error::{Fault, FaultKind, Result};
@@ -58,7 +59,8 @@ impl Service {
         Ok(new)
     }
 
-    /// Deletes a group and what is in it; None when there was none.
+    /// Deletes a group and what is in it; None when there was none. By their soft delete its vaults
+    /// can be had back, with their policies and soft-deleted instances.
     ///
     /// # Errors
     /// `GroupHoldsProtection` with the names, while an instance that is not deleted protects
@@ -78,15 +80,17 @@ impl Service {
         self.refuse_if_guarding(id, &inside).await?;
         let operation = self.done(self.begin(caller, id, Uuid::nil()));
         let mut writes = vec![];
+        let vaults: Vec<&Resource> = inside.iter().filter(|r| r.as_vault().is_some()).collect();
+        for vault in &vaults {
+            let below = inside.iter().filter(|r| r.id != vault.id && r.id.is_within(&vault.id));
+            writes.extend(self.vault_removal(caller, vault, &below.collect::<Vec<_>>())?);
+        }
         for resource in &inside {
-            if resource.id.kind() == DELETED {
+            if vaults.iter().any(|vault| resource.id.is_within(&vault.id)) {
                 continue;
             }
             writes.push(Write::DeleteGrants(resource.id.clone()));
             writes.push(Write::DeleteResource(resource.id.clone()));
-            if let Model::Vault(vault) = &resource.model {
-                writes.extend(vault.identity.system.map(Write::DeletePrincipal));
-            }
         }
         let volumes = inside.iter().filter_map(Resource::as_disk).map(|d| d.unique_id).collect();
         let points = inside.iter().filter_map(Resource::as_snapshot).filter_map(Self::doomed);

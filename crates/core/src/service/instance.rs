@@ -190,15 +190,17 @@ impl Service {
         let operation = match guard::delete_instance(&vault, now) {
             Verdict::KeepUntil(purge_at) => {
                 instance.deletion = Some(Deletion {
+                    was: old.id.clone(),
                     at: now,
                     purge_at,
                     activity: caller.correlation,
                     state_before: instance.state,
                 });
                 instance.state = ProtectionState::SoftDeleted;
-                let kept = self.deleted_id(&instance, id).await?;
+                let id = self.deleted_id(&instance, id).await?;
                 let model = Model::Instance(instance);
-                let new = self.written(caller, None, &kept, "", old.tags.clone(), model);
+                let modified = self.stamp(caller);
+                let new = Resource { id, modified, version: 1, model, ..old.clone() };
                 writes.push(Write::PutResource(new, Expect::Absent));
                 self.done(begun)
             }
@@ -250,6 +252,9 @@ impl Service {
                     .into());
             }
         };
+        if next == Configured {
+            self.require_policy(&instance).await?;
+        }
         let operations: &[Critical] = match transition {
             Transition::Stop => &[Critical::StopProtection],
             Transition::Suspend => &[Critical::SuspendBackups],
@@ -269,6 +274,19 @@ impl Service {
         ])
         .await?;
         Ok(Some(operation))
+    }
+
+    /// Refuses to resume by a policy that was deleted while nothing was protected by it.
+    async fn require_policy(&self, instance: &Instance) -> Result<()> {
+        let found = self.catalogue.resource(&instance.policy).await?;
+        if found.as_ref().and_then(Resource::as_policy).is_some() {
+            return Ok(());
+        }
+        let message = format!("The backup policy '{}' no longer exists.", instance.policy.name());
+        Err(Fault::new(FaultKind::InstanceState, message)
+            .at(instance.policy.as_str())
+            .advise("PUT the backup instance with another policy, then resume its protection.")
+            .into())
     }
 
     async fn deleted_id(&self, instance: &Instance, id: &ResourceId) -> Result<ResourceId> {

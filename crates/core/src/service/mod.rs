@@ -7,8 +7,11 @@
 
 mod backup;
 mod consent;
+mod deleted;
 mod disk;
 mod door;
+mod event;
+mod export;
 mod first;
 mod folder;
 mod grant;
@@ -23,28 +26,36 @@ mod resource;
 mod resource_guard;
 mod restore;
 mod role;
+mod settle;
 mod snapshot;
+mod sync;
 mod vault;
 
 pub(crate) use backup::running;
 pub(crate) use disk::{FOOTER_BYTES, volume_name};
+pub(crate) use export::{ends, exporting, output};
 pub(crate) use instance::whole;
 pub(crate) use operation::log;
 pub(crate) use snapshot::{parse_key, stored};
 
 pub use disk::{DiskPatch, DiskSpec, OriginSpec};
+pub use export::{Document, JobForm};
 pub use first::FirstStart;
 pub use group::GroupSpec;
 pub use instance::{InstanceSpec, Transition};
+pub use job::{JobQuery, PointQuery};
 pub use operation::Outcome;
 pub use resource_guard::GuardSpec;
 pub use restore::RestoreSpec;
 pub use role::AssignmentSpec;
+pub use settle::Rest;
 pub use snapshot::SnapshotSpec;
 pub use vault::{IdentitySpec, VaultPatch, VaultSettings, VaultSpec};
 
+use crate::audit::{AuditSettings, Recorder};
 use crate::catalogue::{Catalogue, CatalogueError, Write, sqlite::SqliteCatalogue};
 use crate::error::{Error, Fault, FaultKind, Result};
+use crate::hook::Hooks;
 use crate::limits::Limits;
 use crate::model::ResourceId;
 use crate::work::Meters;
@@ -77,6 +88,12 @@ pub struct Settings {
     pub locations: Vec<String>,
     /// Parameters of a store that is made at first start.
     pub store_config: StoreConfig,
+    /// Nothing is flushed to stable storage: for services that are thrown away.
+    pub volatile: bool,
+    /// What those who test their automation may do to the service; None is nothing.
+    pub hooks: Option<Arc<Hooks>>,
+    /// The audit trail.
+    pub audit: AuditSettings,
 }
 
 /// Who asks.
@@ -126,7 +143,9 @@ pub struct Service {
     pub(crate) meters: Meters,
     /// What is opened behind grants.
     pub(crate) doors: Doors,
+    pub(crate) recorder: Recorder,
     workers: Mutex<JoinSet<()>>,
+    pub(crate) exports: export::Exports,
     folder: Folder,
 }
 
@@ -147,12 +166,17 @@ impl Service {
         settings: Settings,
         env: Env,
     ) -> Result<(Arc<Self>, Option<FirstStart>)> {
-        let folder = Folder::own(data)?;
-        let catalogue = SqliteCatalogue::open(&folder.join("catalogue.db"))
-            .await
-            .map_err(|e| Error::internal("opening the catalogue", e))?;
+        let folder = Folder::own(data, settings.volatile)?;
+        let file = folder.join("catalogue.db");
+        let catalogue = match settings.volatile {
+            false => SqliteCatalogue::open(&file).await,
+            true => SqliteCatalogue::open_volatile(&file).await,
+        };
+        let catalogue = catalogue.map_err(|e| Error::internal("opening the catalogue", e))?;
         folder.keep_private("catalogue.db")?;
         let catalogue: Arc<dyn Catalogue> = Arc::new(catalogue);
+        let Settings { audit, volatile, .. } = settings;
+        let recorder = Recorder::open(data, audit, volatile, &env, &catalogue).await?;
         let opened = first::open(&folder, &settings, &env, &*catalogue).await?;
         catalogue.void_leases().await?;
         let pool = Pool::open(&settings.pool)
@@ -170,7 +194,9 @@ impl Service {
             stopping: watch::Sender::new(false),
             meters: Meters::default(),
             doors: Doors::default(),
+            recorder,
             workers: Mutex::new(JoinSet::new()),
+            exports: export::Exports::open(&folder)?,
             folder,
             settings,
         });
@@ -207,6 +233,7 @@ impl Service {
                 tracing::error!(%error, "a worker did not end well");
             }
         }
+        self.recorder.flush().await;
     }
 
     /// Whether requests can be answered.
@@ -238,6 +265,12 @@ impl Service {
     #[must_use]
     pub fn env(&self) -> &Env {
         &self.env
+    }
+
+    /// What tests may do to the service, if that was asked for.
+    #[must_use]
+    pub fn hooks(&self) -> Option<&Arc<Hooks>> {
+        self.settings.hooks.as_ref()
     }
 
     /// Canonical names of the locations of this site.
@@ -278,6 +311,12 @@ impl Service {
     /// Applies writes; a failed expectation becomes a conflict. What was opened behind grants that
     /// are removed is let go.
     pub(crate) async fn apply(&self, writes: Vec<Write>) -> Result<()> {
+        Ok(self.commit(writes).await?)
+    }
+
+    /// The same, for who tells apart why the catalogue refuses.
+    pub(crate) async fn commit(&self, writes: Vec<Write>) -> Result<(), CatalogueError> {
+        let writes = crate::hook::altered(self, writes);
         let closed = door::closed_by(&writes);
         self.catalogue.apply(writes).await?;
         for resource in closed {

@@ -4,8 +4,8 @@ use super::{Caller, Service};
 use crate::catalogue::{Page, ResourceFilter};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{
-    Disk, DiskState, Group, GuardProxy, Instance, Model, Policy, Resource, ResourceGuard,
-    ResourceId, Snapshot, Stamp, Vault,
+    DeletedVault, Disk, DiskState, Group, GuardProxy, Instance, Model, Policy, Resource,
+    ResourceGuard, ResourceId, Snapshot, Stamp, Vault,
 };
 use std::collections::BTreeMap;
 
@@ -19,8 +19,6 @@ pub(crate) const POLICIES: &str = "microsoft.dataprotection/backupvaults/backupp
 pub(crate) const INSTANCES: &str = "microsoft.dataprotection/backupvaults/backupinstances";
 /// Type of what puts a vault under a guard.
 pub(crate) const PROXIES: &str = "microsoft.dataprotection/backupvaults/backupresourceguardproxies";
-/// Type of deleted backup instances.
-pub(crate) const DELETED: &str = "microsoft.dataprotection/backupvaults/deletedbackupinstances";
 
 impl Service {
     /// A resource, if it is there.
@@ -156,6 +154,15 @@ as_model! {
 }
 
 impl Resource {
+    /// The model, when this is a deleted vault.
+    #[must_use]
+    pub fn as_deleted_vault(&self) -> Option<&DeletedVault> {
+        match &self.model {
+            Model::DeletedVault(vault) => Some(vault),
+            _ => None,
+        }
+    }
+
     /// The model, when this is a resource group.
     #[must_use]
     pub fn as_group(&self) -> Option<&Group> {

@@ -7,9 +7,9 @@ use crate::catalogue::{CatalogueError, Expect, Write};
 use crate::error::{Fault, FaultKind, Result};
 use crate::guard::Critical;
 use crate::model::{
-    CrossSubscription, DataStore, Datasource, Disk, DiskState, IdentityChoice, Instance,
-    JobCategory, Model, Operation, Origin, Point, PointRef, PointState, Provisioning, Resource,
-    ResourceId, Vault, WorkKind,
+    DataStore, Datasource, Disk, DiskState, IdentityChoice, Instance, JobCategory, Model,
+    Operation, Origin, Point, PointRef, PointState, Provisioning, Resource, ResourceId, Vault,
+    WorkKind,
 };
 use std::collections::BTreeMap;
 
@@ -100,7 +100,7 @@ impl Service {
             Write::AddWork(work),
             Write::PutOperation(operation.clone()),
         ];
-        match self.catalogue.apply(writes).await {
+        match self.commit(writes).await {
             Ok(()) => {
                 self.nudge.notify_one();
                 Ok(operation)
@@ -144,7 +144,8 @@ impl Service {
         point: &Point,
         spec: &RestoreSpec,
     ) -> Result<()> {
-        let home = self.vault(&instance.vault).await?.0.location;
+        let home = self.vault(&instance.vault).await?.0;
+        let (vault_id, home) = (home.id, home.location);
         let wanted = spec.location.as_deref().or(spec.target.location.as_deref());
         if let Some(wanted) = wanted
             && super::canonical_location(wanted) != super::canonical_location(&home)
@@ -157,10 +158,11 @@ impl Service {
                 .into());
         }
         let target = &spec.target.id;
-        let other = target.subscription() != instance.disk.id.subscription();
-        if other && vault.cross_subscription != CrossSubscription::Enabled {
+        if !vault.cross_subscription.allows(&vault_id, target) {
             let message = "The vault does not allow restores to other subscriptions.";
-            return Err(Fault::new(FaultKind::CrossSubscriptionRefused, message).into());
+            return Err(Fault::new(FaultKind::CrossSubscriptionRefused, message)
+                .at("restoreTargetInfo.datasourceInfo.resourceID")
+                .into());
         }
         let group = target.group_id().ok_or_else(|| target_group_missing(target))?;
         let ours = self.subscription.to_string();

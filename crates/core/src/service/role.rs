@@ -52,6 +52,20 @@ impl Service {
             .into())
     }
 
+    /// At which of these scopes the caller may do `action`.
+    pub(crate) async fn allowed(
+        &self,
+        caller: &Caller,
+        action: &str,
+        mut scopes: Vec<ResourceId>,
+    ) -> Result<Vec<ResourceId>> {
+        let assignments = self.catalogue.assignments_of(caller.object_id).await?;
+        let custom = self.catalogue.roles().await?;
+        let role = |id| role_of(&custom, id);
+        scopes.retain(|scope| access::decide(&assignments, role, action, scope));
+        Ok(scopes)
+    }
+
     /// Which of these needs a principal lacks.
     pub(crate) async fn missing(
         &self,

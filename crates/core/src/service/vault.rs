@@ -10,8 +10,8 @@ use crate::catalogue::{Expect, ResourceFilter, Write};
 use crate::error::{Fault, FaultKind, Result};
 use crate::guard;
 use crate::model::{
-    CrossSubscription, Identity, Immutability, Model, Operation, Principal, PrincipalKind,
-    Resource, ResourceId, SoftDelete, SoftDeleteState, StorageSetting, Vault,
+    CostGranularity, CrossSubscription, Identity, Immutability, Model, Operation, Principal,
+    PrincipalKind, Resource, ResourceId, SoftDelete, SoftDeleteState, StorageSetting, Vault,
 };
 use std::collections::BTreeMap;
 
@@ -19,6 +19,9 @@ use std::collections::BTreeMap;
 const SOFT_DELETE_DAYS: f64 = 14.0;
 /// Fewest and most days of soft delete.
 const SOFT_DELETE_DAYS_RANGE: std::ops::RangeInclusive<f64> = 14.0..=180.0;
+
+/// The redundancy that restores to another region would need.
+const GEO_REDUNDANT: &str = "GeoRedundant";
 
 /// A vault as a client wants it.
 #[derive(Clone, Debug)]
@@ -66,6 +69,7 @@ pub struct VaultSettings {
     pub alert_on_failures: Option<bool>,
     pub cross_subscription: Option<CrossSubscription>,
     pub cross_region: Option<bool>,
+    pub cost: Option<CostGranularity>,
 }
 
 impl Service {
@@ -116,7 +120,8 @@ impl Service {
         Ok(new)
     }
 
-    /// Deletes a vault; None when there was none. Soft-deleted instances do not hold it.
+    /// Deletes a vault; None when there was none. Soft-deleted instances do not hold it: they go
+    /// where it goes, and by its soft delete it can be had back.
     ///
     /// # Errors
     /// `VaultNotEmpty`, with the names of what is in it; `GuardInUse` under a guard.
@@ -134,31 +139,26 @@ impl Service {
         };
         self.refuse_if_guarded(id).await?;
         let filter = ResourceFilter { under: Some(id.clone()), ..ResourceFilter::default() };
-        let inside: Vec<String> = self
-            .all(filter)
-            .await?
+        let inside = self.all(filter).await?;
+        let alive: Vec<&str> = inside
             .iter()
-            .filter(|r| r.id != *id && r.as_instance().is_none_or(|i| i.deletion.is_none()))
-            .map(|r| r.id.name().to_owned())
+            .filter(|r| r.as_instance().is_none_or(|i| i.deletion.is_none()))
+            .map(|r| r.id.name())
             .collect();
-        if !inside.is_empty() {
+        if !alive.is_empty() {
             let message = format!(
                 "Cannot delete the Backup vault '{}' as there are existing backup instances or \
                  backup policies in the vault: {}.",
                 id.name(),
-                inside.join(", ")
+                alive.join(", ")
             );
             return Err(Fault::new(FaultKind::VaultNotEmpty, message)
                 .advise("Delete all backup instances and backup policies, then the vault.")
                 .into());
         }
         let operation = self.done(self.begin(caller, id, vault.unique_id));
-        let mut writes = vec![
-            Write::RequireResource(id.clone(), old.version),
-            Write::DeleteResource(id.clone()),
-            Write::PutOperation(operation.clone()),
-        ];
-        writes.extend(vault.identity.system.map(Write::DeletePrincipal));
+        let mut writes = self.vault_removal(caller, &old, &inside.iter().collect::<Vec<_>>())?;
+        writes.push(Write::PutOperation(operation.clone()));
         self.apply(writes).await?;
         Ok(Some(operation))
     }
@@ -177,7 +177,7 @@ impl Service {
         self.consent(caller, intent).await.map(drop)
     }
 
-    fn vault_writes(
+    pub(super) fn vault_writes(
         &self,
         caller: &Caller,
         old: Option<&Resource>,
@@ -230,7 +230,7 @@ impl Service {
         Ok(())
     }
 
-    async fn settled_vault(
+    pub(super) async fn settled_vault(
         &self,
         before: Option<&Vault>,
         id: &ResourceId,
@@ -239,12 +239,13 @@ impl Service {
         let mut vault = before.cloned().unwrap_or_else(|| Vault {
             unique_id: self.env.uuid(),
             identity: Identity::default(),
-            storage: vec![],
+            storage: default_storage(),
             soft_delete: SoftDelete { state: SoftDeleteState::On, days: SOFT_DELETE_DAYS },
             immutability: Immutability::Disabled,
             alert_on_failures: true,
             cross_subscription: CrossSubscription::Enabled,
             cross_region: None,
+            cost: None,
         });
         if let Some(storage) = &wanted.storage {
             if before.is_some() && vault.storage != *storage {
@@ -317,8 +318,20 @@ fn settle(vault: &mut Vault, wanted: &VaultSettings) -> Result<()> {
         one_way(vault.cross_region.unwrap_or_default(), on, true, field)?;
         vault.cross_region = Some(on);
     }
+    let geo = vault.storage.iter().any(|s| s.redundancy == GEO_REDUNDANT);
+    if vault.cross_region == Some(true) && !geo {
+        let field = "properties.featureSettings.crossRegionRestoreSettings.state";
+        let message = format!("crossRegionRestoreSettings needs {GEO_REDUNDANT} storageSettings.");
+        return Err(Fault::invalid(field, message).into());
+    }
+    vault.cost = wanted.cost.or(vault.cost);
     vault.alert_on_failures = wanted.alert_on_failures.unwrap_or(vault.alert_on_failures);
     Ok(())
+}
+
+/// The storage of a vault whose request names none. It steers nothing for disks.
+fn default_storage() -> Vec<StorageSetting> {
+    vec![StorageSetting { store: "VaultStore".into(), redundancy: "LocallyRedundant".into() }]
 }
 
 fn one_way<T: PartialEq>(now: T, wanted: T, last: T, field: &str) -> Result<()> {

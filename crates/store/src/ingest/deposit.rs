@@ -8,7 +8,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::present::Present;
 use super::{Ingest, Ingested};
 use crate::chunk::Rule;
 use crate::codec::Encoder;
@@ -19,6 +18,7 @@ use crate::load::Loader;
 use crate::margins;
 use crate::pack::{Closed, Location, Writer};
 use crate::point::PointKey;
+use crate::present::Present;
 use crate::source::Watch;
 use crate::vault::Inner;
 
@@ -163,9 +163,19 @@ impl<'a> Deposit<'a> {
         Ok(true)
     }
 
+    /// The id of a chunk.
+    pub(super) fn id(&self, chunk: &[u8]) -> Id {
+        self.inner.loader.hasher.id(Kind::Chunk, chunk)
+    }
+
     /// Stores `raw` unless the store has it already, and returns its id.
     pub(super) fn put(&self, kind: Kind, raw: &[u8], hand: &mut Hand) -> Result<Id> {
         let id = self.inner.loader.hasher.id(kind, raw);
+        self.put_as(id, kind, raw, hand)
+    }
+
+    /// The same where the id is known.
+    pub(super) fn put_as(&self, id: Id, kind: Kind, raw: &[u8], hand: &mut Hand) -> Result<Id> {
         if !self.is_new(&id, raw.len() as u64)? {
             return Ok(id);
         }

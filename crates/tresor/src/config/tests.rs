@@ -99,6 +99,8 @@ fn wrong_values_are_refused() {
         ("[log]\nformat = 3\n", "format"),
         ("workers = \n", "workers"),
         ("[store]\nlevel = 99\n", "level"),
+        ("[audit]\nfiles = 0\n", "audit.files"),
+        ("[rate]\nreads = -1\n", "reads"),
     ] {
         let wrong = refusal(load(file, &[], &[]));
         assert!(wrong.contains(word), "{file:?}: {wrong}");
@@ -135,4 +137,36 @@ fn folders_lie_in_the_data_folder_unless_set() {
     let settings = load(file, &[], &[]).unwrap();
     assert_eq!(settings.volumes(), PathBuf::from("/d/volumes"));
     assert_eq!(settings.store_folder(), PathBuf::from("/fast"));
+}
+
+#[test]
+fn a_service_for_tests_takes_a_free_port_of_this_machine() {
+    let flag = [("test.ephemeral", "true")];
+    let settings = load("", &[], &flag).unwrap();
+    assert_eq!(settings.listen, "127.0.0.1:0".parse().unwrap());
+    assert_eq!(settings.test.clock, DomainClock::System);
+    let given = load("listen = \"[::1]:7\"\n", &[], &flag).unwrap();
+    assert_eq!(given.listen, "[::1]:7".parse().unwrap());
+    let given = load("", &[("TRESOR_LISTEN", "127.0.0.1:8")], &flag).unwrap();
+    assert_eq!(given.listen.port(), 8);
+    let given = load("[test]\nephemeral = true\n", &[], &[("listen", "127.0.0.1:8443")]).unwrap();
+    assert_eq!(given.listen.port(), 8443);
+    let wrong = refusal(load("listen = \"0.0.0.0:8443\"\n", &[], &flag));
+    assert!(wrong.contains("0.0.0.0:8443"), "{wrong}");
+    let wrong = refusal(load("[storage]\nstore = \"/kept\"\n", &[], &flag));
+    assert!(wrong.contains("storage.store"), "{wrong}");
+}
+
+#[test]
+fn only_a_service_for_tests_may_be_wrong_about_time() {
+    for clock in ["manual", "2026-01-01T00:00:00Z"] {
+        let wrong = refusal(load("", &[], &[("test.clock", clock)]));
+        assert!(wrong.contains("--ephemeral"), "{wrong}");
+        let flags = [("test.clock", clock), ("test.ephemeral", "true")];
+        let settings = load("", &[], &flags).unwrap();
+        let printed = render(&settings).unwrap();
+        assert_eq!(load(&printed, &[], &[]).unwrap().test, settings.test, "{printed}");
+    }
+    let wrong = refusal(load("[test]\nclock = \"slow\"\n", &[], &[]));
+    assert!(wrong.contains("slow"), "{wrong}");
 }

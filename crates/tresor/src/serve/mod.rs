@@ -8,7 +8,9 @@
 pub(crate) mod certificate;
 mod connection;
 pub(crate) mod credentials;
+mod ephemeral;
 mod health;
+mod lives;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -18,21 +20,30 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
-use tresor_arm::{RetryAfter, WireSettings};
+use tresor_arm::{Rate, Rates, RetryAfter, WireSettings};
+use tresor_core::audit::AuditSettings;
+use tresor_core::hook::Hooks;
 use tresor_core::limits::Limits;
 use tresor_core::service::{FirstStart, Service, Settings};
 use tresor_store::env::Env;
 
-use crate::config::{Config, LimitsMode, RetryMode};
+use crate::config::{self, Config, LimitsMode, RetryMode};
 use crate::terminal::say;
 use certificate::Identity;
 use credentials::{Endpoint, Owner};
+use lives::Lives;
+
+/// An opened service, and what is known only when its start was the first.
+type Opened = (Arc<Service>, Option<FirstStart>);
 
 /// A service that listens.
 pub(crate) struct Running {
     service: Arc<Service>,
+    /// Set when the service can be made a clean one: then the present life is the service.
+    lives: Option<Arc<Lives>>,
     handle: Handle<SocketAddr>,
     server: JoinHandle<std::io::Result<()>>,
     data: PathBuf,
@@ -53,19 +64,40 @@ pub(crate) struct FirstFiles {
 
 /// `tresor serve`: runs until SIGTERM or SIGINT.
 pub(crate) fn run(config: &Config) -> Result<()> {
+    // Left behind by a killed service.
+    withdraw_ready(config);
+    if config.test.ephemeral {
+        let folder = ephemeral::Folder::new()?;
+        let served = serve(&Config { data: folder.path().to_owned(), ..config.clone() });
+        folder.remove();
+        return served;
+    }
+    serve(config)
+}
+
+fn serve(config: &Config) -> Result<()> {
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         // Listened to before anything is begun, so that no early signal is lost.
         let mut stop = Stop::new()?;
         let mut running = start(config, &Env::system()).await?;
-        if let Some(first) = &running.first {
-            announce(first, &config.data)?;
+        match &running.first {
+            Some(_) if config.test.ephemeral => introduce(&config.data)?,
+            Some(first) => announce(first, &config.data)?,
+            None => {}
+        }
+        if !config.ready_file.as_os_str().is_empty() {
+            credentials::publish_ready(&config.ready_file, &config.data)?;
         }
         say(format_args!("listening on {}", running.base_url))?;
+        if config.test.ephemeral {
+            tokio::task::spawn_blocking(ephemeral::sweep);
+        }
         let ended = tokio::select! {
             () = stop.requested() => Ok(()),
             ended = &mut running.server => Err(ended),
         };
+        withdraw_ready(config);
         match ended {
             Ok(()) => {
                 tracing::info!("stopping");
@@ -85,6 +117,16 @@ pub(crate) fn run(config: &Config) -> Result<()> {
     served
 }
 
+/// Whoever waits for the file must not find that of a service that has stopped.
+fn withdraw_ready(config: &Config) {
+    if config.ready_file.as_os_str().is_empty() {
+        return;
+    }
+    if let Err(error) = crate::durable::remove(&config.ready_file) {
+        tracing::warn!("{error:#}");
+    }
+}
+
 /// The runtime that everything asynchronous runs on.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -94,15 +136,11 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
 /// Opens the service and listens.
 pub(crate) async fn start(config: &Config, env: &Env) -> Result<Running> {
     crate::durable::folder(&config.data)?;
-    let opened = Service::open(&config.data, settings(config), env.clone()).await;
-    let (service, first) = opened.map_err(told).with_context(|| {
-        format!(
-            "the data folder {} could not be opened{}",
-            config.data.display(),
-            owner_hint(&config.data)
-        )
-    })?;
-    match listen(config, env, &service, first).await {
+    let ((service, first), clock) = match config.test.ephemeral {
+        true => Lives::begin(config, env).await?,
+        false => (open(config, env, None).await?, None),
+    };
+    match listen(config, env, &service, first, clock).await {
         Ok(running) => {
             service.start().await;
             Ok(running)
@@ -112,6 +150,18 @@ pub(crate) async fn start(config: &Config, env: &Env) -> Result<Running> {
             Err(error)
         }
     }
+}
+
+/// Opens the service of a data folder.
+async fn open(config: &Config, env: &Env, hooks: Option<Arc<Hooks>>) -> Result<Opened> {
+    let opened = Service::open(&config.data, settings(config, hooks), env.clone()).await;
+    opened.map_err(told).with_context(|| {
+        format!(
+            "the data folder {} could not be opened{}",
+            config.data.display(),
+            owner_hint(&config.data)
+        )
+    })
 }
 
 /// An error of the domain in words: what happened, why, and what to do next.
@@ -140,6 +190,7 @@ async fn listen(
     env: &Env,
     service: &Arc<Service>,
     first: Option<FirstStart>,
+    clock: Option<Timestamp>,
 ) -> Result<Running> {
     // Left behind by a killed owner of this folder; whoever waits for the file must not read it.
     Endpoint::withdraw(&config.data)?;
@@ -159,12 +210,20 @@ async fn listen(
     let Identity { tls, ca_file } = certificate::ready(&tls, &config.tls, env.real())?;
     let listener = bind(config.listen)?;
     let base_url = base_url(config, listener.local_addr()?);
-    let api = api(service, config).await?;
-    let router = health::beside(api, service.clone());
+    let lives = match config.test.ephemeral {
+        true => Some(Lives::of(config, env, clock, service).await?),
+        false => None,
+    };
+    let router = match &lives {
+        Some(lives) => lives.router(),
+        None => health::beside(api(service, config).await?, service.clone()),
+    };
     let handle = Handle::new();
     let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?;
-    let server = connection::bounded(server, config.wire.max_connections).handle(handle.clone());
-    let server = tokio::spawn(server.serve(router.into_make_service()));
+    let server = connection::bounded(server, &config.wire).handle(handle.clone());
+    // Limits, the audit trail and the hooks want to know where a request comes from.
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = tokio::spawn(server.serve(router));
     let Some(_) = handle.listening().await else {
         return Err(anyhow!("cannot listen on {}", config.listen));
     };
@@ -173,6 +232,7 @@ async fn listen(
     tracing::info!(%base_url, data = %config.data.display(), "listening");
     Ok(Running {
         service: service.clone(),
+        lives,
         handle,
         server,
         data: config.data.clone(),
@@ -215,6 +275,16 @@ fn announce(first: &FirstFiles, data: &Path) -> Result<()> {
     Ok(())
 }
 
+fn introduce(data: &Path) -> Result<()> {
+    say(format_args!(
+        "A service for tests: everything is in {} and goes at the end.\n\
+         `tresor env --data {}` prints its address and the owner's credentials.",
+        data.display(),
+        data.display()
+    ))?;
+    Ok(())
+}
+
 fn bind(address: SocketAddr) -> Result<TcpListener> {
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address} (see --listen)"))?;
@@ -236,7 +306,7 @@ fn base_url(config: &Config, bound: SocketAddr) -> String {
     }
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, hooks: Option<Arc<Hooks>>) -> Settings {
     Settings {
         pool: config.volumes(),
         store: config.store_folder(),
@@ -248,6 +318,13 @@ fn settings(config: &Config) -> Settings {
         workers: config.workers,
         locations: config.locations.clone(),
         store_config: config.store.clone(),
+        volatile: config.test.ephemeral,
+        hooks,
+        audit: AuditSettings {
+            file_bytes: config.audit.file_bytes,
+            files: config.audit.files,
+            days: config.audit.days,
+        },
     }
 }
 
@@ -264,7 +341,24 @@ fn wire_settings(config: &Config) -> WireSettings {
         max_target: config.wire.max_target_bytes,
         max_requests: config.wire.max_requests,
         request_timeout: Duration::from_secs(config.wire.request_seconds),
+        rates: rates(&config.rate),
     }
+}
+
+fn rates(config: &config::Rate) -> Rates {
+    let rate = |burst, per_minute| Rate { burst, per_minute };
+    Rates {
+        reads: rate(config.reads, config.reads_per_minute),
+        writes: rate(config.writes, config.writes_per_minute),
+        deletes: rate(config.deletes, config.deletes_per_minute),
+        anonymous: rate(config.anonymous, config.anonymous_per_minute),
+        secrets: rate(config.wrong_secrets, config.wrong_secrets_per_minute),
+    }
+}
+
+/// The service that answers now.
+fn present(lives: Option<&Arc<Lives>>, service: &Arc<Service>) -> Arc<Service> {
+    lives.map_or_else(|| service.clone(), |lives| lives.service())
 }
 
 impl Running {
@@ -272,8 +366,10 @@ impl Running {
     pub(crate) async fn stop(self) -> Result<()> {
         Endpoint::withdraw(&self.data)?;
         self.handle.graceful_shutdown(Some(self.patience));
-        let ended = self.server.await;
-        let rested = tokio::time::timeout(self.patience, self.service.stop()).await;
+        let (ended, lives) = (self.server.await, self.lives);
+        let rested =
+            tokio::time::timeout(self.patience, present(lives.as_ref(), &self.service).stop())
+                .await;
         ended??;
         if rested.is_err() {
             bail!("jobs did not come to rest in time; the next start goes on with them");
@@ -286,7 +382,10 @@ impl Running {
         if let Err(error) = Endpoint::withdraw(&self.data) {
             tracing::warn!("{error:#}");
         }
-        if tokio::time::timeout(self.patience, self.service.stop()).await.is_err() {
+        if tokio::time::timeout(self.patience, present(self.lives.as_ref(), &self.service).stop())
+            .await
+            .is_err()
+        {
             tracing::warn!("jobs did not come to rest in time");
         }
     }

@@ -11,12 +11,16 @@ use serde::de::DeserializeOwned;
 use sqlx::SqlitePool;
 
 /// Greater than every key of a job or point: those are ASCII letters and digits.
-const LAST_KEY: &str = "~";
+pub(super) const LAST_KEY: &str = "~";
 
 pub(super) const RESOURCES: &str = "SELECT key, record FROM resources \
     WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3";
 pub(super) const OF_KIND: &str = "SELECT key, record FROM resources \
     WHERE kind = ?4 AND key > ?1 AND key < ?2 ORDER BY key LIMIT ?3";
+pub(super) const NAMING: &str = "SELECT r.key, r.record FROM instance_refs AS i \
+    JOIN resources AS r ON r.key = i.instance \
+    WHERE i.target = ?5 AND i.instance > ?1 AND i.instance < ?2 AND (?4 IS NULL OR r.kind = ?4) \
+    ORDER BY i.instance LIMIT ?3";
 pub(super) const JOBS: &str = "SELECT started, id, record FROM jobs \
     WHERE vault = ?1 AND (started, id) < (?2, ?3) ORDER BY started DESC, id DESC LIMIT ?4";
 pub(super) const POINTS: &str = "SELECT time, key, record FROM points \
@@ -31,10 +35,17 @@ pub(super) async fn resources(
     if let Some(after) = filter.after.as_ref().filter(|after| **after > low) {
         low.clone_from(after);
     }
-    let sql = if filter.kind.is_some() { OF_KIND } else { RESOURCES };
+    let sql = match (&filter.naming, &filter.kind) {
+        (Some(_), _) => NAMING,
+        (None, Some(_)) => OF_KIND,
+        (None, None) => RESOURCES,
+    };
     let mut query = sqlx::query_as(sql).bind(low).bind(high).bind(fetched(filter.limit));
-    if let Some(kind) = &filter.kind {
-        query = query.bind(kind);
+    if filter.naming.is_some() || filter.kind.is_some() {
+        query = query.bind(&filter.kind);
+    }
+    if let Some(named) = &filter.naming {
+        query = query.bind(named.key());
     }
     let rows: Vec<(String, String)> = query.fetch_all(pool).await.map_err(database)?;
     page("resource", rows, filter.limit, |(key, _)| key.clone(), |(_, record)| record)
@@ -43,7 +54,7 @@ pub(super) async fn resources(
 pub(super) async fn jobs(pool: &SqlitePool, filter: &JobFilter) -> Result<Page<Job>> {
     let (started, id) = cursor(filter.after.as_deref())?;
     let rows: Vec<(i64, String, String)> = sqlx::query_as(JOBS)
-        .bind(filter.vault.key())
+        .bind(filter.vault.to_string())
         .bind(started)
         .bind(id)
         .bind(fetched(filter.limit))
@@ -71,7 +82,7 @@ pub(super) async fn points(pool: &SqlitePool, filter: &PointFilter) -> Result<Pa
 }
 
 /// Rows of a page.
-fn rows_of(limit: u32) -> u32 {
+pub(super) fn rows_of(limit: u32) -> u32 {
     limit.clamp(1, PAGE_MAX)
 }
 
@@ -81,7 +92,7 @@ fn fetched(limit: u32) -> i64 {
 }
 
 /// The place before which a list that runs downwards goes on.
-fn cursor(after: Option<&str>) -> Result<(i64, String)> {
+pub(super) fn cursor(after: Option<&str>) -> Result<(i64, String)> {
     // Greater than every key: ids and keys are ASCII letters and digits.
     let Some(after) = after else {
         return Ok((i64::MAX, "~".to_owned()));

@@ -43,6 +43,7 @@ VAULT_MODELS = [
     (r"/backupvaults/[^/]+/deletedbackupinstances", "DeletedBackupInstanceResource", True),
     (r"/backupvaults/[^/]+/backuppolicies/[^/]+", "BaseBackupPolicyResource", False),
     (r"/backupvaults/[^/]+/backuppolicies", "BaseBackupPolicyResource", True),
+    (r"/backupvaults/[^/]+/backupjobs/operations/[^/]+", "ExportJobsResult", False),
     (r"/backupvaults/[^/]+/backupjobs/[^/]+", "AzureBackupJobResource", False),
     (r"/backupvaults/[^/]+/backupjobs", "AzureBackupJobResource", True),
     (r"/backupvaults/[^/]+/backupresourceguardproxies/[^/]+/unlockdelete", "UnlockDeleteResponse",
@@ -59,6 +60,12 @@ VAULT_MODELS = [
     (r".*/operationstatus/[^/]+", "OperationResource", False),
     (r"/locations/[^/]+/operationresults/[^/]+", "OperationJobExtendedInfo", False),
     (r"/locations/[^/]+/checknameavailability", "CheckNameAvailabilityResult", False),
+    (r"/locations/[^/]+/checkfeaturesupport", "FeatureValidationResponse", False),
+    (r"/locations/[^/]+/deletedvaults/[^/]+", "DeletedBackupVaultResource", False),
+    (r"/locations/[^/]+/deletedvaults", "DeletedBackupVaultResource", True),
+    (r".*/findrestorabletimeranges",
+     "AzureBackupFindRestorableTimeRangesResponseResource", False),
+    (r"/backupinstances", "BackupInstanceResource", True),
     (r"/operations", "Operation", True),
 ]
 
