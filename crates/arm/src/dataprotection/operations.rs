@@ -8,6 +8,7 @@ use crate::wire::version::Versions;
 use http::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use tresor_core::guard::Critical;
 
 const PROVIDER: &str = "Microsoft.DataProtection/";
 
@@ -27,7 +28,7 @@ async fn list(_request: Request) -> Result<Reply, ArmError> {
     Ok(Reply::ok(json!({ "value": rows(&table::routes()), "nextLink": null })))
 }
 
-/// One row for each action, whichever routes need it.
+/// One row for each action, whichever routes need it, and for what a resource guard asks for.
 fn rows(routes: &[Route]) -> Vec<Value> {
     let mut actions = BTreeMap::new();
     for route in routes {
@@ -37,6 +38,8 @@ fn rows(routes: &[Route]) -> Vec<Value> {
             actions.entry(action).or_insert(route.name);
         }
     }
+    let asked = Critical::ALL.iter().map(|critical| (critical.action(), critical.operation()));
+    actions.extend(asked);
     actions.into_iter().map(|(action, name)| row(action, name)).collect()
 }
 

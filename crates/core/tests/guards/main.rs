@@ -120,6 +120,7 @@ async fn an_unlocked_deletion_is_for_one_principal_once_and_for_a_quarter_of_an_
         scene.refused(other, &scene.admin, refused, "another deletion").await;
         scene.refused(Critical::Restore, &scene.admin, refused, "no deletion").await;
         assert_eq!(kind(unlock(&scene.admin).await), REFUSED, "prolonged without the right");
+        scene.domain.advance(jiff::Span::new().days(30)).unwrap();
         scene.clock.advance(Duration::from_secs(15 * 60 - 1));
         scene.done(critical, &scene.admin, "unlocked").await;
         scene.refused(critical, &scene.admin, refused, "spent").await;

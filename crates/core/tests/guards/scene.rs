@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tresor_core::error::{Error, FaultKind};
 use tresor_core::guard::Critical;
+use tresor_core::hook::ManualClock;
 use tresor_core::limits::Limits;
 use tresor_core::model::{Immutability, OperationStatus, Resource, ResourceId, SoftDeleteState};
 use tresor_core::service::{Caller, GuardSpec, Transition, VaultPatch, VaultSettings};
@@ -30,7 +31,10 @@ pub(crate) const OPERATIONS: [Critical; 8] = [
 /// A protected disk in a vault under a guard, which is kept in a group of its own.
 pub(crate) struct Scene {
     pub(crate) world: World,
+    /// Moves the real clock.
     pub(crate) clock: Arc<SimClock>,
+    /// Moves the domain clock.
+    pub(crate) domain: Arc<ManualClock>,
     pub(crate) p: Protected,
     pub(crate) guard: ResourceId,
     pub(crate) proxy: ResourceId,
@@ -70,7 +74,8 @@ pub(crate) async fn put_guard(
 impl Scene {
     pub(crate) async fn new() -> Self {
         let (env, clock) = tresor_testkit::sim_env(7);
-        let world = World::of(Limits::None, env).await;
+        let domain = ManualClock::new(env.clone(), env.domain());
+        let world = World::of(Limits::None, domain.env()).await;
         let p = protect(&world).await;
         world.service.start().await;
         let point = world.backup(&p.vault, &p.instance).await.made.unwrap().key;
@@ -88,7 +93,7 @@ impl Scene {
         let admin = Caller { object_id, ..world.caller.clone() };
         world.assign(&world.id("rg"), BACKUP_CONTRIBUTOR, object_id).await;
         world.assign(&guard, MUA_OPERATOR, operator).await;
-        Self { world, clock, p, guard, proxy, policy2, admin, operator, point }
+        Self { world, clock, domain, p, guard, proxy, policy2, admin, operator, point }
     }
 
     /// The admin, with the token of somebody and the names of these requests.

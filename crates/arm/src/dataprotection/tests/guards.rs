@@ -90,10 +90,8 @@ async fn guards_are_made_read_changed_and_removed() {
     assert_eq!(made.status, 201, "{made:?}");
     let again = stage.ask(Method::PUT, &guard, Some(made.body.clone())).await;
     assert_eq!((again.status.as_u16(), &again.body), (200, &made.body));
-    assert_eq!(
-        stage.get(&guard.to_uppercase().replace("/SUBSCRIPTIONS", "/subscriptions")).await,
-        made.body
-    );
+    let shouted = guard.replace("resourceGuards/My-Guard", "RESOURCEGUARDS/MY-GUARD");
+    assert_eq!(stage.get(&shouted).await, made.body);
     let lists = [
         stage.site.below("/providers/Microsoft.DataProtection/resourceGuards"),
         format!("{group}/providers/Microsoft.DataProtection/resourceGuards"),

@@ -164,5 +164,7 @@ async fn the_list_of_operations_names_every_action() {
     assert!(
         names.contains(&"Microsoft.DataProtection/backupVaults/backupInstances/restore/action")
     );
+    let consent = "/resourceGuards/deleteBackupInstanceRequests/action";
+    assert!(names.iter().any(|name| name.ends_with(consent)));
     assert!(names.is_sorted() && rows.iter().all(|row| row["display"]["operation"].is_string()));
 }
