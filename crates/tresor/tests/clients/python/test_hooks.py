@@ -92,6 +92,13 @@ def test_a_request_that_fails_is_an_exception_with_the_code(stage):
     assert job_of(stage, protected, trigger(stage, protected)).status == "Completed"
 
 
+def test_faults_that_nothing_met_are_taken_back(stage):
+    stage.hooks.arm(BACKUP, BUSY)
+    assert len(stage.hooks.armed()) == 1
+    assert stage.hooks.wire.request("DELETE", "/_tresor/faults").status == 204
+    assert stage.hooks.armed() == []
+
+
 def test_an_operation_that_fails_is_an_exception_of_the_poller(stage):
     protected = stage.journey.protect()
     stage.hooks.arm(BACKUP, BUSY, "operation")
