@@ -18,7 +18,7 @@ from wire import Wire
 
 pytestmark = pytest.mark.timeout(900)
 
-EXAMPLES = int(os.environ.get("TRESOR_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("GENERATED_EXAMPLES", "12"))
 ANSWER_LIMIT = 30.0
 # Thousands of requests of one client within a minute are the point here.
 CONFIG = "[rate]\nreads = 0\nwrites = 0\ndeletes = 0\n"
