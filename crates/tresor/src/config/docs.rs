@@ -14,7 +14,7 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("base_url", "Public https address, no slash at the end; empty: from each request's Host."),
     ("locations", "The locations (sites) that the service has."),
     ("workers", "Jobs that run at the same time."),
-    ("ready_file", "File that says how clients get in, there while the service listens; empty: none."),
+    ("ready_file", "File that says how to get in, while the service listens; empty: none."),
     ("storage.volumes", "Folder of the disks' volumes; empty: volumes in the data folder."),
     ("storage.store", "Folder of the operational store; empty: store in the data folder."),
     ("import.folders", "Folders whose image files a disk may be imported from."),
