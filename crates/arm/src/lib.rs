@@ -17,6 +17,9 @@ mod authorization;
 mod blob;
 mod compute;
 mod dataprotection;
+mod graph;
+mod managed_identity;
+mod resource_graph;
 mod resources;
 #[cfg(test)]
 mod site;
@@ -24,13 +27,15 @@ mod table;
 mod types;
 mod wire;
 
+pub use auth::endpoint::IdentitySettings;
 pub use wire::settings::{RetryAfter, WireSettings};
 
 use auth::authority::Authority;
+use auth::endpoint::Endpoint;
 use std::sync::Arc;
 use table::Table;
 use tokio::sync::Semaphore;
-use tresor_core::error::Result;
+use tresor_core::error::{Error, Result};
 use tresor_core::service::Service;
 use wire::paging::Seal;
 use zeroize::Zeroizing;
@@ -38,6 +43,9 @@ use zeroize::Zeroizing;
 /// Requests without a token that are worked on at once. Anybody can send these, so they have
 /// places of their own: no number of them keeps out who has a token.
 const PUBLIC_REQUESTS: usize = 64;
+
+/// Characters of the identity endpoint's secret at least; an empty file must not open it.
+const HEADER_MIN: usize = 16;
 
 /// What every request needs.
 pub(crate) struct App {
@@ -67,7 +75,7 @@ impl App {
         let random = || Zeroizing::new(service.env().bytes::<32>().to_vec());
         let seal = Seal::new(&service.key_file("page.key", random)?);
         let blob = blob::Plane::new(&service.key_file("sas.key", random)?);
-        let authority = Authority::open(&service)?;
+        let authority = Authority::open(&service, &wire)?;
         let polls = Semaphore::new(wire.max_polls);
         let requests = Arc::new(Semaphore::new(wire.max_requests));
         let public = Arc::new(Semaphore::new(PUBLIC_REQUESTS));
@@ -86,6 +94,50 @@ impl App {
 /// # Errors
 /// When a key of the wire cannot be read or made.
 pub fn app(service: Arc<Service>, wire: WireSettings) -> Result<axum::Router> {
+    Ok(api(Arc::new(App::open(service, wire)?)))
+}
+
+fn api(app: Arc<App>) -> axum::Router {
+    axum::Router::new().fallback(move |request| wire::entry::serve(Arc::clone(&app), request))
+}
+
+/// The endpoint at which programs on this machine get tokens of managed identities. It must be
+/// served on loopback addresses only.
+pub struct IdentityEndpoint {
+    /// Its HTTP service.
+    pub router: axum::Router,
+    /// Its path, such as `/msi/token`.
+    pub path: &'static str,
+    /// The secret that it asks for.
+    pub header: Zeroizing<String>,
+}
+
+/// The HTTP service and, beside it, the endpoint of managed identities. Blocks while it loads its
+/// keys.
+///
+/// # Errors
+/// When a key of the wire cannot be read or made.
+pub fn app_and_identity(
+    service: Arc<Service>,
+    wire: WireSettings,
+    identity: IdentitySettings,
+) -> Result<(axum::Router, IdentityEndpoint)> {
     let app = Arc::new(App::open(service, wire)?);
-    Ok(axum::Router::new().fallback(move |request| wire::entry::serve(Arc::clone(&app), request)))
+    let random = || {
+        let bytes = Zeroizing::new(app.service.env().bytes::<32>());
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Zeroizing::new(hex.into_bytes())
+    };
+    let kept = app.service.key_file("identity.header", random)?;
+    let header = Zeroizing::new(String::from_utf8_lossy(&kept).trim().to_owned());
+    if header.len() < HEADER_MIN {
+        let why = "the secret in keys/identity.header is too short";
+        return Err(Error::internal("loading the endpoint of managed identities", why));
+    }
+    let endpoint = Arc::new(Endpoint::new(Arc::clone(&app), identity, header.clone()));
+    let router = axum::Router::new().fallback(move |request| {
+        let endpoint = Arc::clone(&endpoint);
+        async move { endpoint.serve(request).await }
+    });
+    Ok((api(app), IdentityEndpoint { router, path: auth::endpoint::PATH, header }))
 }

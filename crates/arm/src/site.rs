@@ -25,7 +25,7 @@ pub(crate) struct Site {
     pub(crate) app: Arc<App>,
     pub(crate) first: FirstStart,
     pub(crate) token: String,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 /// An answer.
@@ -70,6 +70,11 @@ impl Site {
 
     /// The same, whose workers wait to be started.
     pub(crate) async fn idle(routes: Vec<Route>, wire: WireSettings) -> Self {
+        Self::of(routes, wire, Env::system()).await
+    }
+
+    /// The same with time and chance of the test's own.
+    pub(crate) async fn of(routes: Vec<Route>, wire: WireSettings, env: Env) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
             pool: folder.path().join("disks"),
@@ -81,12 +86,12 @@ impl Site {
             store_config: StoreConfig::default(),
         };
         let data = folder.path().join("data");
-        let (service, first) = Service::open(&data, settings, Env::system()).await.unwrap();
+        let (service, first) = Service::open(&data, settings, env).await.unwrap();
         let mut app = App::open(service, wire).unwrap();
         app.table = Table::new(routes);
         let app = Arc::new(app);
         let first = first.unwrap();
-        let mut site = Self { app, first, token: String::new(), _folder: folder };
+        let mut site = Self { app, first, token: String::new(), folder };
         site.token = site.sign_in().await;
         site
     }
@@ -168,6 +173,28 @@ impl Site {
             ], "securitySettings": {"softDeleteSettings": {"state": "AlwaysOn"}}},
         });
         self.ask(Method::PUT, &path, Some(body)).await
+    }
+
+    /// An application without a role and without a secret, made as clients make one.
+    pub(crate) async fn application(&self, name: &str) -> Principal {
+        let body = json!({"displayName": name});
+        let made = self.ask(Method::POST, "/v1.0/servicePrincipals", Some(body)).await;
+        let id = made.body["id"].as_str().unwrap_or_else(|| panic!("{made:?}"));
+        let id = Uuid::parse_str(id).unwrap();
+        self.app.service.principal(id).await.unwrap().unwrap()
+    }
+
+    /// Gives a principal a role at a scope.
+    pub(crate) async fn give(&self, who: Uuid, role: &str, scope: &str) -> String {
+        let name = self.app.service.env().uuid();
+        let at = scope.trim_end_matches('/');
+        let path = format!("{at}/providers/Microsoft.Authorization/roleAssignments/{name}");
+        let role =
+            self.below(&format!("/providers/Microsoft.Authorization/roleDefinitions/{role}"));
+        let body = json!({"properties": {"roleDefinitionId": role, "principalId": who}});
+        let made = self.ask(Method::PUT, &path, Some(body)).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        path
     }
 
     /// A principal that exists and holds no role: the identity of a vault made for this.

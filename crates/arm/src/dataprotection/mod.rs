@@ -162,4 +162,4 @@ async fn list(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

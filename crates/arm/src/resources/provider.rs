@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use tresor_core::model::ResourceId;
 
 /// The providers served here, in exact spelling.
-const NAMESPACES: [&str; 4] = [
+const NAMESPACES: [&str; 5] = [
     "Microsoft.Authorization",
     "Microsoft.Compute",
     "Microsoft.DataProtection",
+    "Microsoft.ManagedIdentity",
     "Microsoft.Resources",
 ];
 

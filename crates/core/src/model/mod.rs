@@ -25,7 +25,9 @@ pub use point::{Point, PointState};
 pub use policy::{
     BackupRule, DataStore, Lifecycle, Policy, RetentionRule, Rule, TagCriteria, TagRule,
 };
-pub use principal::{Principal, PrincipalKind, RoleAssignment, RoleDefinition};
+pub use principal::{
+    ClientSecret, Principal, PrincipalKind, RoleAssignment, RoleDefinition, UserIdentity,
+};
 pub use resource::{Group, Model, Resource, Stamp};
 pub use vault::{
     CrossSubscription, Identity, Immutability, SoftDelete, SoftDeleteState, StorageSetting, Vault,

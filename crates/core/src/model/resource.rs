@@ -1,6 +1,6 @@
 //! The one shape of everything that has a resource id.
 
-use super::{Disk, Instance, Policy, ResourceId, Snapshot, Vault};
+use super::{Disk, Instance, Policy, ResourceId, Snapshot, UserIdentity, Vault};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,6 +44,8 @@ pub enum Model {
     Disk(Disk),
     /// A snapshot of a disk.
     Snapshot(Snapshot),
+    /// A user-assigned managed identity.
+    UserIdentity(UserIdentity),
     /// A backup vault.
     Vault(Vault),
     /// A backup policy of a vault.

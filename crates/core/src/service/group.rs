@@ -62,7 +62,8 @@ impl Service {
     ///
     /// # Errors
     /// `GroupHoldsProtection` with the names, while an instance that is not deleted protects
-    /// something in it, snapshots into it or lives in it.
+    /// something in it, snapshots into it or lives in it; `IdentityInUse` while a vault elsewhere
+    /// works as an identity in it.
     pub async fn group_delete(
         &self,
         caller: &Caller,
@@ -73,6 +74,7 @@ impl Service {
             return Ok(None);
         }
         self.refuse_if_protecting(id).await?;
+        self.refuse_identity_in_use(id, Some(id)).await?;
         let inside = self.everything_under(id).await?;
         let operation = self.done(self.begin(caller, id, Uuid::nil()));
         let mut writes = vec![];
@@ -82,9 +84,8 @@ impl Service {
             }
             writes.push(Write::DeleteGrants(resource.id.clone()));
             writes.push(Write::DeleteResource(resource.id.clone()));
-            if let Model::Vault(vault) = &resource.model {
-                writes.extend(vault.identity.system.map(Write::DeletePrincipal));
-            }
+            let principal = super::identity::principal_of(&resource.model);
+            writes.extend(principal.map(Write::DeletePrincipal));
         }
         let volumes = inside.iter().filter_map(Resource::as_disk).map(|d| d.unique_id).collect();
         let points = inside.iter().filter_map(Resource::as_snapshot).filter_map(Self::doomed);

@@ -12,11 +12,13 @@ mod first;
 mod folder;
 mod grant;
 mod group;
+mod identity;
 mod instance;
 mod job;
 mod operation;
 mod policy;
 mod prerequisite;
+mod principal;
 mod resource;
 mod restore;
 mod role;
@@ -32,10 +34,15 @@ pub(crate) use snapshot::{parse_key, stored};
 pub use disk::{DiskPatch, DiskSpec, OriginSpec};
 pub use first::FirstStart;
 pub use group::GroupSpec;
+pub use identity::{IDENTITY_ASSIGN, IdentityChanges, UserIdentitySpec};
 pub use instance::{InstanceSpec, Transition};
 pub use operation::Outcome;
+pub use principal::{
+    PRINCIPAL_DELETE, PRINCIPAL_NAME_MAX, PRINCIPAL_WRITE, PRINCIPALS_MAX, PrincipalQuery,
+    SECRETS_MAX, SecretSpec, SignIn,
+};
 pub use restore::RestoreSpec;
-pub use role::AssignmentSpec;
+pub use role::{ASSIGNMENTS_MAX, AssignmentSpec, ROLES_MAX, Rights};
 pub use snapshot::SnapshotSpec;
 pub use vault::{IdentitySpec, VaultPatch, VaultSettings, VaultSpec};
 
@@ -254,6 +261,22 @@ impl Service {
         make: impl FnOnce() -> Zeroizing<Vec<u8>>,
     ) -> Result<Zeroizing<Vec<u8>>> {
         self.folder.key(name, make)
+    }
+
+    /// Names of the keys of the wire that begin so; blocking.
+    ///
+    /// # Errors
+    /// When the folder of keys cannot be read.
+    pub fn key_names(&self, prefix: &str) -> Result<Vec<String>> {
+        self.folder.key_names(prefix)
+    }
+
+    /// Removes a key of the wire for good; blocking.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn forget_key(&self, name: &str) -> Result<()> {
+        self.folder.forget_key(name)
     }
 
     /// Applies writes; a failed expectation becomes a conflict. What was opened behind grants that

@@ -4,7 +4,8 @@ use super::{Caller, Service};
 use crate::catalogue::{Page, ResourceFilter};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{
-    Disk, DiskState, Group, Instance, Model, Policy, Resource, ResourceId, Snapshot, Stamp, Vault,
+    Disk, DiskState, Group, Instance, Model, Policy, Resource, ResourceId, Snapshot, Stamp,
+    UserIdentity, Vault,
 };
 use std::collections::BTreeMap;
 
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 pub(crate) const DISKS: &str = "microsoft.compute/disks";
 /// Type of snapshots.
 pub(crate) const SNAPSHOTS: &str = "microsoft.compute/snapshots";
+/// Type of vaults.
+pub(crate) const VAULTS: &str = "microsoft.dataprotection/backupvaults";
 /// Type of policies.
 pub(crate) const POLICIES: &str = "microsoft.dataprotection/backupvaults/backuppolicies";
 /// Type of backup instances.
@@ -145,6 +148,7 @@ macro_rules! as_model {
 as_model! {
     disk, as_disk, Disk, Disk, "disk";
     snapshot, as_snapshot, Snapshot, Snapshot, "snapshot";
+    user_identity, as_user_identity, UserIdentity, UserIdentity, "user-assigned identity";
     vault, as_vault, Vault, Vault, "backup vault";
     policy, as_policy, Policy, Policy, "backup policy";
     instance, as_instance, Instance, Instance, "backup instance";

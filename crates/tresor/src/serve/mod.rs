@@ -9,6 +9,7 @@ pub(crate) mod certificate;
 mod connection;
 pub(crate) mod credentials;
 mod health;
+mod identity;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
-use tresor_arm::{RetryAfter, WireSettings};
+use tresor_arm::{IdentityEndpoint, RetryAfter, WireSettings};
 use tresor_core::limits::Limits;
 use tresor_core::service::{FirstStart, Service, Settings};
 use tresor_store::env::Env;
@@ -35,6 +36,7 @@ pub(crate) struct Running {
     service: Arc<Service>,
     handle: Handle<SocketAddr>,
     server: JoinHandle<std::io::Result<()>>,
+    identity: Option<identity::Listener>,
     data: PathBuf,
     patience: Duration,
     /// Where clients reach it.
@@ -159,7 +161,8 @@ async fn listen(
     let Identity { tls, ca_file } = certificate::ready(&tls, &config.tls, env.real())?;
     let listener = bind(config.listen)?;
     let base_url = base_url(config, listener.local_addr()?);
-    let api = api(service, config).await?;
+    let api = api(service, config, &base_url).await?;
+    let (api, identity) = (api.0, identity::listen(config, api.1).await?);
     let router = health::beside(api, service.clone());
     let handle = Handle::new();
     let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?;
@@ -175,6 +178,7 @@ async fn listen(
         service: service.clone(),
         handle,
         server,
+        identity,
         data: config.data.clone(),
         patience: Duration::from_secs(config.shutdown.seconds),
         base_url,
@@ -183,10 +187,20 @@ async fn listen(
     })
 }
 
-/// The API; made on a thread that may block, because it reads or makes its keys.
-async fn api(service: &Arc<Service>, config: &Config) -> Result<axum::Router> {
+/// The API, and the managed identity endpoint where that is on; made on a thread that may block,
+/// because it reads or makes its keys.
+async fn api(
+    service: &Arc<Service>,
+    config: &Config,
+    base_url: &str,
+) -> Result<(axum::Router, Option<IdentityEndpoint>)> {
     let (service, settings) = (service.clone(), wire_settings(config));
-    let made = tokio::task::spawn_blocking(move || tresor_arm::app(service, settings));
+    let identity = identity::settings(config, base_url)?;
+    let made = tokio::task::spawn_blocking(move || match identity {
+        None => Ok((tresor_arm::app(service, settings)?, None)),
+        Some(identity) => tresor_arm::app_and_identity(service, settings, identity)
+            .map(|(api, endpoint)| (api, Some(endpoint))),
+    });
     made.await?.map_err(told)
 }
 
@@ -264,6 +278,8 @@ fn wire_settings(config: &Config) -> WireSettings {
         max_target: config.wire.max_target_bytes,
         max_requests: config.wire.max_requests,
         request_timeout: Duration::from_secs(config.wire.request_seconds),
+        token_lifetime: Duration::from_secs(config.tokens.lifetime_seconds),
+        signing_key_lifetime: Duration::from_secs(config.tokens.key_days * 86_400),
     }
 }
 
@@ -272,6 +288,9 @@ impl Running {
     pub(crate) async fn stop(self) -> Result<()> {
         Endpoint::withdraw(&self.data)?;
         self.handle.graceful_shutdown(Some(self.patience));
+        if let Some(identity) = self.identity {
+            identity.stop(&self.data, self.patience).await;
+        }
         let ended = self.server.await;
         let rested = tokio::time::timeout(self.patience, self.service.stop()).await;
         ended??;
