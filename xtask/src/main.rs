@@ -10,6 +10,7 @@
 
 mod bench;
 mod campaign;
+mod coverage;
 mod debian;
 mod fuzz;
 mod licence;
@@ -39,6 +40,8 @@ enum Command {
     Campaign(campaign::Options),
     /// Check what the compiler cannot: layering, lengths, banned calls, names.
     Tidy,
+    /// Write into docs/coverage.md which clients prove which operation, after the client tests.
+    Coverage,
     /// Time backups, restores and checks of made disks, beside restic, borg and others.
     Bench(bench::Options),
 }
@@ -73,6 +76,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             println!("tidy: {found} findings, {allowed} exceptions");
             Ok(report.findings.is_empty())
         }
+        Command::Coverage => coverage::run(&root),
         Command::Campaign(options) => campaign::run(&root, &options),
         Command::Bench(options) => bench::run(&root, &options),
     }

@@ -18,6 +18,7 @@ mod blob;
 mod compute;
 mod dataprotection;
 mod graph;
+mod hook;
 mod managed_identity;
 mod resource_graph;
 mod resources;
@@ -28,6 +29,7 @@ mod types;
 mod wire;
 
 pub use auth::endpoint::IdentitySettings;
+pub use hook::Reset;
 pub use wire::settings::{RetryAfter, WireSettings};
 
 use auth::authority::Authority;
@@ -67,11 +69,14 @@ pub(crate) struct App {
     pub(crate) requests: Arc<Semaphore>,
     /// Requests without a token that may be worked on at once.
     pub(crate) public: Arc<Semaphore>,
+    /// Makes the service a clean one again, where that was asked for.
+    pub(crate) reset: Option<Reset>,
 }
 
 impl App {
     /// Loads the keys of the wire, making them at first start; blocking.
     pub(crate) fn open(service: Arc<Service>, wire: WireSettings) -> Result<Self> {
+        service.export_as(types::job::document);
         let random = || Zeroizing::new(service.env().bytes::<32>().to_vec());
         let seal = Seal::new(&service.key_file("page.key", random)?);
         let blob = blob::Plane::new(&service.key_file("sas.key", random)?);
@@ -79,8 +84,13 @@ impl App {
         let polls = Semaphore::new(wire.max_polls);
         let requests = Arc::new(Semaphore::new(wire.max_requests));
         let public = Arc::new(Semaphore::new(PUBLIC_REQUESTS));
-        let table = Table::new(table::routes());
-        Ok(Self { service, wire, authority, table, seal, blob, polls, requests, public })
+        let mut routes = table::routes();
+        if service.hooks().is_none() {
+            routes.retain(|route| !hook::is_one(route));
+        }
+        let table = Table::new(routes);
+        let reset = None;
+        Ok(Self { service, wire, authority, table, seal, blob, polls, requests, public, reset })
     }
 
     /// The location that stands for this site where one is needed.
@@ -94,10 +104,19 @@ impl App {
 /// # Errors
 /// When a key of the wire cannot be read or made.
 pub fn app(service: Arc<Service>, wire: WireSettings) -> Result<axum::Router> {
-    Ok(api(Arc::new(App::open(service, wire)?)))
+    Ok(router(Arc::new(App::open(service, wire)?)))
 }
 
-fn api(app: Arc<App>) -> axum::Router {
+/// The same for a service with hooks that can also be made a clean one again.
+///
+/// # Errors
+/// As [`app`].
+pub fn resettable(service: Arc<Service>, wire: WireSettings, reset: Reset) -> Result<axum::Router> {
+    let app = App::open(service, wire)?;
+    Ok(router(Arc::new(App { reset: Some(reset), ..app })))
+}
+
+fn router(app: Arc<App>) -> axum::Router {
     axum::Router::new().fallback(move |request| wire::entry::serve(Arc::clone(&app), request))
 }
 
@@ -135,9 +154,9 @@ pub fn app_and_identity(
         return Err(Error::internal("loading the endpoint of managed identities", why));
     }
     let endpoint = Arc::new(Endpoint::new(Arc::clone(&app), identity, header.clone()));
-    let router = axum::Router::new().fallback(move |request| {
+    let own = axum::Router::new().fallback(move |request| {
         let endpoint = Arc::clone(&endpoint);
         async move { endpoint.serve(request).await }
     });
-    Ok((api(app), IdentityEndpoint { router, path: auth::endpoint::PATH, header }))
+    Ok((router(app), IdentityEndpoint { router: own, path: auth::endpoint::PATH, header }))
 }

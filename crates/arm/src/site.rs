@@ -4,10 +4,13 @@ use crate::table::{Route, Table, routes};
 use crate::wire::settings::WireSettings;
 use crate::{App, wire};
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tempfile::TempDir;
+use tresor_core::hook::Hooks;
 use tresor_core::limits::Limits;
 use tresor_core::model::{Principal, PrincipalKind};
 use tresor_core::service::{FirstStart, Service, Settings};
@@ -75,6 +78,16 @@ impl Site {
 
     /// The same with time and chance of the test's own.
     pub(crate) async fn of(routes: Vec<Route>, wire: WireSettings, env: Env) -> Self {
+        Self::made(routes, wire, env, Hooks::new(None)).await
+    }
+
+    /// The same with this environment and these hooks.
+    pub(crate) async fn made(
+        routes: Vec<Route>,
+        wire: WireSettings,
+        env: Env,
+        hooks: Hooks,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
             pool: folder.path().join("disks"),
@@ -84,6 +97,8 @@ impl Site {
             workers: 1,
             locations: vec!["westus".into(), "eastus".into()],
             store_config: StoreConfig::default(),
+            volatile: false,
+            hooks: Some(Arc::new(hooks)),
         };
         let data = folder.path().join("data");
         let (service, first) = Service::open(&data, settings, env).await.unwrap();
@@ -144,8 +159,10 @@ impl Site {
         self.send(request.unwrap()).await
     }
 
-    /// Sends any request.
-    pub(crate) async fn send(&self, request: Request<Body>) -> Answered {
+    /// Sends any request, as a client on this machine unless it says otherwise.
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Answered {
+        let peer = ConnectInfo(SocketAddr::from((Ipv4Addr::LOCALHOST, 50000)));
+        request.extensions_mut().get_or_insert(peer);
         let response = wire::entry::serve(Arc::clone(&self.app), request).await;
         let (head, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 64 << 20).await.unwrap();

@@ -64,6 +64,7 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::managed_identity::routes(),
         crate::graph::routes(),
         crate::resource_graph::routes(),
+        crate::hook::routes(),
     ]
     .concat()
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The kinds of faults. The wire maps each to one code and status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::EnumIter)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each name says it; the wire's catalogue holds code and text")]
 pub enum FaultKind {
@@ -62,6 +62,11 @@ pub enum FaultKind {
     StoreFull,
     Cancelled,
     SoftDeletedExists,
+    GuardRefused,
+    GuardInUse,
+    ExclusionRefused,
+    InstanceExists,
+    VaultExists,
 }
 
 /// A fault as people see it.

@@ -1,12 +1,24 @@
-//! The one gate for deletions of recovery points.
+//! The one gate for deletions of recovery points, and for the critical operations of vaults that
+//! are under a resource guard.
 //!
-//! Nothing else may decide that a point goes. Today it knows soft delete; immutability, approval
-//! and holds join it here, and nowhere else.
+//! Nothing else may decide that a point goes, or that a critical operation may be done. Today it
+//! knows soft delete and consent; immutability and holds join it here, and nowhere else.
+
+mod consent;
+mod critical;
+#[cfg(test)]
+mod tests;
+
+pub use consent::{Question, Ruling, opens, rule};
+pub use critical::{
+    Critical, GUARD_READ, GUARD_WRITE, check_exclusions, of_vault_change, protects, request_kind,
+    request_kinds,
+};
 
 use crate::model::{SoftDeleteState, Vault};
 use jiff::{SignedDuration, Timestamp};
 
-/// What may be done with the points of an instance that somebody deletes.
+/// What may be done with what somebody deletes, and with the points behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// They stay until this domain time and can be had back.
@@ -26,35 +38,13 @@ pub fn delete_instance(vault: &Vault, now: Timestamp) -> Verdict {
     Verdict::KeepUntil(until.unwrap_or(Timestamp::MAX))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{CrossSubscription, Identity, Immutability, SoftDelete};
-
-    fn vault(state: SoftDeleteState, days: f64) -> Vault {
-        Vault {
-            unique_id: uuid::Uuid::nil(),
-            identity: Identity::default(),
-            storage: vec![],
-            soft_delete: SoftDelete { state, days },
-            immutability: Immutability::Disabled,
-            alert_on_failures: true,
-            cross_subscription: CrossSubscription::Enabled,
-            cross_region: None,
-        }
-    }
-
-    #[test]
-    fn soft_delete_keeps_for_its_days_and_off_deletes() {
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let off = vault(SoftDeleteState::Off, 14.0);
-        assert_eq!(delete_instance(&off, now), Verdict::DeleteNow);
-        for state in [SoftDeleteState::On, SoftDeleteState::AlwaysOn] {
-            let kept = delete_instance(&vault(state, 14.5), now);
-            let until: Timestamp = "2026-01-15T12:00:00Z".parse().unwrap();
-            assert_eq!(kept, Verdict::KeepUntil(until));
-        }
-        let endless = delete_instance(&vault(SoftDeleteState::On, 1e300), now);
-        assert_eq!(endless, Verdict::KeepUntil(Timestamp::MAX));
+/// Decides about a vault. `promised` is the latest time until which a soft-deleted instance in it
+/// is kept: that was promised when it was deleted, whatever the vault says now.
+#[must_use]
+pub fn delete_vault(vault: &Vault, promised: Option<Timestamp>, now: Timestamp) -> Verdict {
+    match (delete_instance(vault, now), promised) {
+        (Verdict::KeepUntil(own), Some(promised)) => Verdict::KeepUntil(own.max(promised)),
+        (Verdict::DeleteNow, Some(promised)) => Verdict::KeepUntil(promised),
+        (own, None) => own,
     }
 }

@@ -15,6 +15,7 @@ pub mod catalogue;
 mod durable;
 pub mod error;
 pub mod guard;
+pub mod hook;
 pub mod limits;
 pub mod model;
 pub mod policy;

@@ -40,6 +40,8 @@ fn settings(folder: &Path) -> Settings {
         workers: 1,
         locations: vec!["westus".into()],
         store_config: StoreConfig::default(),
+        volatile: false,
+        hooks: None,
     }
 }
 
@@ -150,7 +152,7 @@ impl World {
 }
 
 fn caller(object_id: Uuid) -> Caller {
-    Caller { object_id, client_id: object_id, name: "x".into(), correlation: Uuid::nil() }
+    Caller::new(object_id, object_id, "x".into(), Uuid::nil())
 }
 
 fn role(scopes: &[&ResourceId], action: &str) -> RoleDefinition {

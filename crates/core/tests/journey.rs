@@ -6,7 +6,7 @@
 mod world;
 
 use tresor_core::model::{JobStatus, OperationStatus};
-use tresor_core::service::{OriginSpec, Transition};
+use tresor_core::service::{OriginSpec, PointQuery, Transition};
 use world::{MIB, SIZE, World, noise, protect, restore_of, snapshot_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -20,7 +20,8 @@ async fn two_backups_and_a_restore_of_each() {
     let second = world.bytes(&p.disk).await;
     let little = world.backup(&p.vault, &p.instance).await.progress.transfer.unwrap();
     assert!(little.read <= 4 * (128 << 10) + SIZE / 100, "{little:?}");
-    let points = world.service.points(&p.instance, None, None, None, 10).await.unwrap().rows;
+    let points =
+        world.service.points(&p.instance, &PointQuery::default(), None, 10).await.unwrap().rows;
     assert_eq!(points.len(), 2);
     for (point, wanted) in points.iter().zip([&second, &first]) {
         let name = format!("providers/Microsoft.Compute/disks/of-{}", point.key);

@@ -130,6 +130,36 @@ impl Rule {
 
     /// The stretch that begins at block `start`, a boundary, of a window of `end` blocks.
     pub(crate) fn next(&self, blocks: &mut impl Blocks, start: u32, end: u32) -> Result<Stretch> {
+        self.stretch(blocks, start, end, |blocks, at| self.cuts(blocks, at))
+    }
+
+    /// Whether a chunk of another cutting of this window, which has its boundary `chunk.start`,
+    /// is a chunk here too, provided that its bytes are the same: nothing inside it was a cut
+    /// there, so only its end is hashed.
+    pub(crate) fn repeats(
+        &self,
+        blocks: &mut impl Blocks,
+        chunk: &Range<u32>,
+        end: u32,
+    ) -> Result<bool> {
+        let found = self.stretch(blocks, chunk.start, end, |blocks, at| {
+            Ok(at == chunk.end && self.cuts(blocks, at)?)
+        })?;
+        Ok(!found.hole && found.blocks == *chunk)
+    }
+
+    /// Whether the content says that a chunk ends before block `at`.
+    fn cuts(&self, blocks: &mut impl Blocks, at: u32) -> Result<bool> {
+        Ok(self.hash(blocks.data(at - 1)?)? < self.threshold)
+    }
+
+    fn stretch<B: Blocks>(
+        &self,
+        blocks: &mut B,
+        start: u32,
+        end: u32,
+        cuts: impl Fn(&mut B, u32) -> Result<bool>,
+    ) -> Result<Stretch> {
         let lead = self.zeros(blocks, start, end)?;
         if lead >= self.hole || start + lead == end {
             let mut at = start + lead;
@@ -156,7 +186,7 @@ impl Rule {
                 break;
             }
             let may = len >= self.min && block == Block::Data;
-            if may && self.hash(blocks.data(at - 1)?)? < self.threshold {
+            if may && cuts(blocks, at)? {
                 break;
             }
         }

@@ -55,6 +55,12 @@ impl Env {
         Self { clock, chance }
     }
 
+    /// The same source of chance with another clock.
+    #[must_use]
+    pub fn with_clock(&self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, chance: Arc::clone(&self.chance) }
+    }
+
     /// The time of schedules, retention and recovery points.
     pub fn domain(&self) -> Timestamp {
         self.clock.domain()

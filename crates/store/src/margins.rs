@@ -48,6 +48,9 @@ pub(crate) const READ_PIECE: usize = 1 << 20;
 /// Unchanged blocks read from the source in one call while cuts re-synchronise.
 pub(crate) const RESYNC_BLOCKS: usize = 8;
 
+/// Bytes before and behind a change that are fetched ahead with it: about the chunk that it lies in.
+pub(crate) const PREFETCH_AROUND: u64 = 64 << 10;
+
 /// Index entries after which a run is written even if few bytes were stored.
 pub(crate) const CHECKPOINT_ENTRIES: usize = 1 << 17;
 

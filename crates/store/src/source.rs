@@ -21,6 +21,10 @@ pub trait Source: Send + Sync {
     fn allocated(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
         Ok(vec![range])
     }
+
+    /// Told that `range` will be read soon: a source whose bytes take time to come can begin to
+    /// fetch them. It is only advice, so it returns at once and cannot fail.
+    fn prefetch(&self, _range: Range<u64>) {}
 }
 
 /// The target of a restore. It starts as zeros: nothing is written where zeros belong.

@@ -71,7 +71,8 @@ fn read_here_and_there(store: &Store, point: u64, disk: &[u8], rng: &mut Rng) {
     assert!(reader.read_at(&mut [0; 2], disk.len() as u64 - 1).is_err());
 }
 
-/// One history of a disk. Each state is stored as an increment and as a whole.
+/// One history of a disk. Each state is stored as an increment of a list of changes, as one that
+/// is compared with its parent, and as a whole.
 fn history(seed: u64, config: StoreConfig, steps: u64, resize: bool) {
     let mut rng = Rng::new(seed);
     let rig = Rig::new();
@@ -86,11 +87,19 @@ fn history(seed: u64, config: StoreConfig, steps: u64, resize: bool) {
         let source = |disk: &[u8]| {
             if sparse { Memory::sparse(disk.to_vec()) } else { Memory::dense(disk.to_vec()) }
         };
-        let (parent, increment, whole) = ((step - 1) * 2, step * 2, step * 2 + 1);
+        let (parent, increment, whole) = ((step - 1) * 3, step * 3, step * 3 + 1);
+        let compare = || {
+            let source = source(&disk);
+            ingest(&store, step * 3 + 2, Some(parent), &source, None).unwrap().0.root
+        };
+        // One of the two cuts what is new, the other one finds it.
+        let early = (rng.below(2) == 0).then(compare);
         let (part, _) =
             ingest(&store, increment, Some(parent), &source(&disk), Some(&changed)).unwrap();
+        let compared = early.unwrap_or_else(compare);
         let (full, _) = ingest(&store, whole, None, &source(&disk), None).unwrap();
         assert_eq!(part.root, full.root, "seed {seed} step {step}: cut in another way");
+        assert_eq!(compared, full.root, "seed {seed} step {step}: compared in another way");
         assert_eq!(full.bytes_new, 0, "seed {seed} step {step}: the whole found all its parts");
         assert!(restore(&store, increment).unwrap() == disk, "seed {seed} step {step}");
         patch(&store, parent, increment, &old, &disk);
@@ -98,8 +107,8 @@ fn history(seed: u64, config: StoreConfig, steps: u64, resize: bool) {
     }
     let beside = rig.beside(seed.wrapping_add(1));
     let again = beside.open().unwrap();
-    assert!(restore(&again, steps * 2).unwrap() == disk, "seed {seed}: through another handle");
-    assert_eq!(again.points().unwrap().len() as u64, steps * 2 + 1);
+    assert!(restore(&again, steps * 3).unwrap() == disk, "seed {seed}: through another handle");
+    assert_eq!(again.points().unwrap().len() as u64, steps * 3 + 1);
 }
 
 proptest! {

@@ -10,6 +10,7 @@ mod load;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tresor_store::StoreConfig;
 
@@ -26,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) base_url: String,
     pub(crate) locations: Vec<String>,
     pub(crate) workers: usize,
+    pub(crate) ready_file: PathBuf,
     pub(crate) storage: Storage,
     pub(crate) import: Import,
     pub(crate) limits: LimitsSection,
@@ -36,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     pub(crate) log: Log,
     pub(crate) shutdown: Shutdown,
+    pub(crate) test: Test,
     pub(crate) store: StoreConfig,
 }
 
@@ -181,6 +184,52 @@ pub(crate) struct Shutdown {
     pub(crate) seconds: u64,
 }
 
+/// For those who test their automation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Test {
+    pub(crate) ephemeral: bool,
+    pub(crate) clock: DomainClock,
+}
+
+/// Where domain time comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) enum DomainClock {
+    /// From the machine.
+    System,
+    /// From a clock that stands still until it is moved and shows the time of the start.
+    Manual,
+    /// The same, showing this time.
+    ManualFrom(Timestamp),
+}
+
+impl TryFrom<String> for DomainClock {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<DomainClock, String> {
+        match text.as_str() {
+            "system" => Ok(DomainClock::System),
+            "manual" => Ok(DomainClock::Manual),
+            other => other.parse().map(DomainClock::ManualFrom).map_err(|_| {
+                format!(
+                    "test.clock: \"{other}\" is neither \"system\" nor \"manual\" nor a time \
+                     such as \"2026-01-01T00:00:00Z\""
+                )
+            }),
+        }
+    }
+}
+
+impl From<DomainClock> for String {
+    fn from(clock: DomainClock) -> String {
+        match clock {
+            DomainClock::System => "system".to_owned(),
+            DomainClock::Manual => "manual".to_owned(),
+            DomainClock::ManualFrom(start) => start.to_string(),
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         let locations = ["westus", "westus2", "eastus", "eastus2", "westeurope", "northeurope"];
@@ -190,6 +239,7 @@ impl Default for Config {
             base_url: String::new(),
             locations: locations.map(str::to_owned).to_vec(),
             workers: 2,
+            ready_file: PathBuf::new(),
             storage: Storage::default(),
             import: Import::default(),
             limits: LimitsSection::default(),
@@ -208,6 +258,7 @@ impl Default for Config {
             tls: Tls::default(),
             log: Log { format: LogFormat::Text, filter: "info".to_owned() },
             shutdown: Shutdown { seconds: 10 },
+            test: Test { ephemeral: false, clock: DomainClock::System },
             store: StoreConfig::default(),
         }
     }

@@ -4,9 +4,11 @@
 //! to standard error). Progress is a moving bar on a terminal and plain lines everywhere else.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use zeroize::Zeroizing;
 
 /// Writes one line to standard output and hands it on at once, so that a reader of a pipe that
 /// waits for the line gets it.
@@ -21,10 +23,29 @@ pub(crate) fn note(line: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
+/// Asks on standard error and reads one line of standard input.
+pub(crate) fn ask(question: &str) -> io::Result<String> {
+    let mut error = io::stderr().lock();
+    write!(error, "{question}")?;
+    error.flush()?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(line)
+}
+
+/// Asks for a secret on the terminal; what is typed does not show.
+pub(crate) fn ask_secret(question: &str) -> io::Result<Zeroizing<String>> {
+    let terminal = console::Term::stderr();
+    terminal.write_str(question)?;
+    terminal.read_secure_line().map(Zeroizing::new)
+}
+
 /// One piece of work that the user watches.
 pub(crate) struct Progress {
     bar: ProgressBar,
     plain: bool,
+    /// Tenths of the work that plain lines have told.
+    told: AtomicU64,
 }
 
 impl Progress {
@@ -52,7 +73,7 @@ impl Progress {
             ProgressStyle::with_template(shape).unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("=> "));
         bar.set_message(title.to_owned());
-        Progress { bar, plain }
+        Progress { bar, plain, told: AtomicU64::new(0) }
     }
 
     /// How much the work is.
@@ -63,11 +84,27 @@ impl Progress {
     /// More of the work is done.
     pub(crate) fn add(&self, amount: u64) {
         self.bar.inc(amount);
+        self.line();
     }
 
     /// The work stands at `position`.
     pub(crate) fn at(&self, position: u64) {
         self.bar.set_position(position);
+        self.line();
+    }
+
+    /// Where nothing can move, a line for each tenth of the work.
+    fn line(&self) {
+        let (Some(all), true) = (self.bar.length().filter(|all| *all > 0), self.plain) else {
+            return;
+        };
+        let tenths = (u128::from(self.bar.position()) * 10 / u128::from(all)) as u64;
+        // The end has a line of its own.
+        if tenths < 10 && self.told.fetch_max(tenths, Ordering::Relaxed) < tenths {
+            let words = self.bar.prefix();
+            let gap = if words.is_empty() { "" } else { ", " };
+            note(format_args!("    {}0 %{gap}{words}", tenths));
+        }
     }
 
     /// How it goes, in words beside the bar.

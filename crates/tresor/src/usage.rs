@@ -1,11 +1,14 @@
 //! Mistakes in how the program was called, told apart from failures of its work.
 //!
 //! Scripts rely on the exit code: 0 done, 1 failed, 2 called wrongly (nothing was begun), 3 damaged
-//! data found. An error that is a [`Usage`], or has one as context, ends the program with 2.
+//! data found, 4 what was named is not there. An error that is a [`Usage`], or has one as context,
+//! ends the program with 2.
 
 use std::process::ExitCode;
 
 use tresor_store::ErrorKind;
+
+use crate::client::refusal;
 
 /// The caller can put this right: a missing key, an unknown setting, options that exclude each
 /// other.
@@ -35,14 +38,22 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     if Usage::is_in(error) {
         return ExitCode::from(2);
     }
-    match error.downcast_ref::<Damage>() {
-        Some(_) => ExitCode::from(3),
-        None => ExitCode::FAILURE,
+    if error.downcast_ref::<Damage>().is_some() {
+        return ExitCode::from(3);
     }
+    if refusal::not_found(error) {
+        return ExitCode::from(4);
+    }
+    ExitCode::FAILURE
 }
 
-/// What the user can do next about a failure of a store, if that follows from its kind.
-pub(crate) fn advice(error: &anyhow::Error) -> Option<&'static str> {
+/// What the user can do next, if that follows from the error.
+pub(crate) fn advice(error: &anyhow::Error) -> Option<String> {
+    of_store(error).map(str::to_owned).or_else(|| refusal::advice(error))
+}
+
+/// Of a failure of a store, if it follows from its kind.
+fn of_store(error: &anyhow::Error) -> Option<&'static str> {
     let error = error.chain().find_map(|link| link.downcast_ref::<tresor_store::Error>())?;
     match error.kind() {
         ErrorKind::WrongKey => Some(

@@ -14,6 +14,8 @@ pub(super) enum Runner {
     Libtest,
     /// `1 failed, 3 passed, 2 skipped in 1.20s`, perhaps between `=` signs
     Pytest,
+    /// `# pass 3`, `# fail 1`, each on a line of its own
+    Tap,
 }
 
 /// The counts in `output`.
@@ -26,6 +28,7 @@ pub(super) fn read(runner: Runner, output: &str) -> Count {
             .map(|(_, rest)| rest)
             .collect(),
         Runner::Pytest => last(output, pytest_summary),
+        Runner::Tap => return tap(output),
     };
     summaries.into_iter().flat_map(|line| line.split([',', ';'])).fold(Count::default(), add)
 }
@@ -46,6 +49,20 @@ fn pytest_summary(line: &str) -> Option<&str> {
     let timed = time.starts_with(|char: char| char.is_ascii_digit()) && time.contains('s');
     let counted = counts.starts_with(|char: char| char.is_ascii_digit());
     (timed && counted).then_some(counts)
+}
+
+/// The counts of Node's runner. What was cancelled did not pass.
+fn tap(output: &str) -> Count {
+    let number = |name: &str| {
+        let mut lines = output.lines().rev().filter_map(|line| line.strip_prefix("# "));
+        let found = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        found.unwrap_or(0_u64)
+    };
+    Count {
+        passed: number("pass"),
+        failed: number("fail").saturating_add(number("cancelled")),
+        skipped: number("skipped").saturating_add(number("todo")),
+    }
 }
 
 /// Adds one entry such as `11 passed (1 slow)`.
@@ -101,6 +118,14 @@ mod tests {
         let framed = "===== 80 passed in 3.21s =====";
         assert_eq!(read(Runner::Pytest, framed), count(80, 0, 0));
         assert_eq!(read(Runner::Pytest, "12 passed in words only"), count(0, 0, 0));
+    }
+
+    #[test]
+    fn tap() {
+        let output = "ok 1 - a\n# Subtest: pass 99\n# tests 9\n# suites 0\n# pass 5\n# fail 1\n\
+                      # cancelled 2\n# skipped 1\n# todo 0\n# duration_ms 99.5\n";
+        assert_eq!(read(Runner::Tap, output), count(5, 3, 1));
+        assert_eq!(read(Runner::Tap, "TAP version 13\n"), count(0, 0, 0));
     }
 
     #[test]

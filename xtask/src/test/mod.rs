@@ -5,6 +5,7 @@
 //! full. The last line is always `N passed, M failed` and the exit code agrees with it.
 
 mod count;
+mod examples;
 mod node;
 mod part;
 mod python;

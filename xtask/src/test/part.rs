@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 
 use super::count::{self, Runner};
-use super::{Outcome, Places, node, python, tool};
+use super::{Outcome, Places, examples, node, python, tool};
 use crate::process::{self, Ended};
-use crate::{fuzz, licence, tidy};
+use crate::{coverage, fuzz, licence, tidy};
 
 /// One part, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -43,8 +43,18 @@ pub(super) enum Part {
     Badinput,
     /// Unmodified client libraries against a running service.
     Clients,
+    /// The same with the last of the first generation of the Python SDK.
+    Sdk14,
+    /// The SDKs for JavaScript.
+    Js,
+    /// The Azure command line.
+    Az,
+    /// The test suites that people copy.
+    Examples,
     /// SIGKILL in every step of backup and restore.
     Kill,
+    /// What the parts above called, beside what `docs/coverage.md` calls proved.
+    Coverage,
 }
 
 impl fmt::Display for Part {
@@ -64,14 +74,19 @@ impl fmt::Display for Part {
             Self::Demo => "demo",
             Self::Badinput => "badinput",
             Self::Clients => "clients",
+            Self::Sdk14 => "sdk14",
+            Self::Js => "js",
+            Self::Az => "az",
+            Self::Examples => "examples",
             Self::Kill => "kill",
+            Self::Coverage => "coverage",
         })
     }
 }
 
 impl Part {
     /// All parts, in their order.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::Fmt,
         Self::Tidy,
         Self::Deny,
@@ -86,19 +101,32 @@ impl Part {
         Self::Demo,
         Self::Badinput,
         Self::Clients,
+        Self::Sdk14,
+        Self::Js,
+        Self::Az,
+        Self::Examples,
         Self::Kill,
+        Self::Coverage,
     ];
+
+    /// The parts whose logs `Coverage` needs.
+    const PROOFS: [Self; 4] = [Self::Clients, Self::Sdk14, Self::Js, Self::Az];
 
     /// The time after which the part is killed. A cold build of everything falls into clippy,
     /// unit and binary.
     pub(super) const fn budget(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Fmt | Self::Tidy => 60,
+            Self::Fmt | Self::Tidy | Self::Coverage => 60,
             Self::Deny => 240,
             Self::Clippy | Self::Binary | Self::Clients => 1200,
             // The states that a loss of power can leave take a quarter of it.
             Self::Unit => 2100,
             Self::Demo | Self::Badinput => 300,
+            // Half of it for the first installation of what they drive.
+            Self::Sdk14 | Self::Js => 400,
+            Self::Az => 600,
+            // Most of it for the first installation of their packages.
+            Self::Examples => 600,
             Self::Doc | Self::Capacity | Self::Reader => 900,
             // Half of it for a cold build.
             Self::Fuzz => 1200,
@@ -108,7 +136,18 @@ impl Part {
 
     /// True for parts that drive the built binary.
     pub(super) const fn needs_binary(self) -> bool {
-        matches!(self, Self::Reader | Self::Demo | Self::Badinput | Self::Clients | Self::Kill)
+        matches!(
+            self,
+            Self::Reader
+                | Self::Demo
+                | Self::Badinput
+                | Self::Clients
+                | Self::Sdk14
+                | Self::Js
+                | Self::Az
+                | Self::Examples
+                | Self::Kill
+        )
     }
 
     /// Runs the part. An error means the same as a failure, told shorter.
@@ -129,7 +168,12 @@ impl Part {
             Self::Demo => run.demo(),
             Self::Badinput => run.pytest(CLIENTS, &["-m", "badinput"]),
             Self::Clients => run.pytest(CLIENTS, &["-m", "not badinput and not kill"]),
+            Self::Sdk14 => run.pytest(SDK14, &[]),
+            Self::Js => run.js(),
+            Self::Az => run.pytest(AZ, &[]),
+            Self::Examples => run.examples(),
             Self::Kill => run.pytest(CLIENTS, &["-m", "kill"]),
+            Self::Coverage => run.coverage(),
         }
     }
 }
@@ -149,6 +193,9 @@ const CLIPPY: [&str; 7] = [
 const FUZZ_SECONDS: u64 = 15;
 
 const CLIENTS: &str = "crates/tresor/tests/clients/python";
+const SDK14: &str = "crates/tresor/tests/clients/sdk14";
+const AZ: &str = "crates/tresor/tests/clients/az";
+const JS: &str = "crates/tresor/tests/clients/js";
 const READER: &str = "crates/store/tests/reader";
 
 /// Only what is worth reading.
@@ -347,21 +394,73 @@ impl Run<'_> {
         Ok(outcome)
     }
 
+    /// Node's own test runner, started by a script that has the service up.
+    fn js(&self) -> anyhow::Result<Outcome> {
+        let folder = self.places.root.join(JS);
+        let node = node::packages(&folder, &self.places.cache, self.left())?;
+        let mut command = Command::new("node");
+        command.arg(folder.join("run.mjs")).env("CLIENT_TEST_NODE", node);
+        self.driven(&mut command, Runner::Tap)
+    }
+
+    /// The example in Python, then the one in JavaScript.
+    fn examples(&self) -> anyhow::Result<Outcome> {
+        let python = self.pytest(examples::PYTHON, &[])?;
+        if python.count.failed > 0 {
+            return Ok(python);
+        }
+        let mut command = examples::node(self.places, self.left())?;
+        command.env("TRESOR_BIN", binary(self.places, "tresor")?);
+        let mut both = self.counted(&mut command, Runner::Tap, false)?;
+        both.count.passed = both.count.passed.saturating_add(python.count.passed);
+        Ok(both)
+    }
+
+    /// Fails when the document calls proved what was not called in this run.
+    fn coverage(&self) -> anyhow::Result<Outcome> {
+        let Places { root, work, .. } = self.places;
+        for part in Part::PROOFS {
+            let logs = coverage::logs(work, &part.to_string());
+            ensure!(logs.is_dir(), "no logs of the part {part}: it did not run");
+        }
+        let report = coverage::check(root, &work.join("requests"))?;
+        // What no client calls is shown also when all is well.
+        print!("{}", report.text());
+        Ok(Outcome::of(report.ok(), report.note()))
+    }
+
     /// The Python tests in a folder of the checkout that pytest selects so.
     fn pytest(&self, folder: &str, selection: &[&str]) -> anyhow::Result<Outcome> {
         let folder = self.places.root.join(folder);
         let python = python::environment(&folder, &self.places.cache, self.left())?;
-        let temporary = self.places.work.join(format!("pytest-{}", self.part));
         let mut command = python.command();
+        command.args(["-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider"]).args(selection);
+        command.arg(&folder).current_dir(&folder);
+        command.arg(format!("--basetemp={}", self.temporary().display()));
+        self.driven(&mut command, Runner::Pytest)
+    }
+
+    /// Where a part's tests put their files.
+    fn temporary(&self) -> PathBuf {
+        self.places.work.join(format!("files-{}", self.part))
+    }
+
+    /// Runs tests that start the binary; the logs of their services are kept for `Coverage`.
+    fn driven(&self, command: &mut Command, runner: Runner) -> anyhow::Result<Outcome> {
+        let (logs, temporary) =
+            (coverage::logs(&self.places.work, &self.part.to_string()), self.temporary());
+        for folder in [&logs, &temporary] {
+            if folder.exists() {
+                std::fs::remove_dir_all(folder).context("clear what an earlier run has left")?;
+            }
+        }
+        std::fs::create_dir_all(&logs).context("make a folder for the logs of the services")?;
         command
-            .args(["-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider"])
-            .args(selection)
-            .arg(format!("--basetemp={}", temporary.display()))
-            .arg(&folder)
-            .current_dir(&folder)
             .env("TRESOR_BIN", binary(self.places, "tresor")?)
-            .env("TRESOR_FAILPOINTS_BIN", binary(self.places, "tresor-failpoints")?);
-        let outcome = self.counted(&mut command, Runner::Pytest, false)?;
+            .env("TRESOR_FAILPOINTS_BIN", binary(self.places, "tresor-failpoints")?)
+            .env("CLIENT_TEST_LOGS", logs)
+            .env("CLIENT_TEST_FILES", &temporary);
+        let outcome = self.counted(command, runner, false)?;
         if outcome.count.failed == 0 {
             // Disk images of hundreds of megabytes; after a failure they are evidence.
             let _ = std::fs::remove_dir_all(&temporary);

@@ -1,4 +1,5 @@
-//! The data plane of opened disks and snapshots: page blobs behind signed URLs.
+//! The data plane of opened disks and snapshots: page blobs behind signed URLs; and exported
+//! documents behind theirs.
 //!
 //! A URL carries its own right: its signature binds it to one grant for one incarnation of one
 //! disk. Nothing here looks at bearer tokens, and nothing is fetched: the URL of an older snapshot
@@ -10,9 +11,11 @@
 
 mod condition;
 mod digest;
+mod document;
 mod fault;
 mod footer;
 mod head;
+mod operation;
 mod pages;
 mod put;
 mod range;
@@ -21,6 +24,9 @@ mod sas;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use operation::OPERATIONS;
+pub(crate) use operation::of as operation;
 pub(crate) use sas::Plane;
 
 use crate::App;
@@ -40,10 +46,13 @@ const PART: u64 = 4 << 20;
 /// Bytes of a page.
 const PAGE: u64 = 512;
 
-/// Whether a request is for the data plane: three segments, the first one a disk's account.
+/// Whether a request is for the data plane: three segments, the first one the account of a disk or
+/// of a document.
 pub(crate) fn is_blob(request: &Request<Body>) -> bool {
-    let mut segments = request.uri().path().split('/').filter(|segment| !segment.is_empty());
-    segments.next().is_some_and(|account| account.starts_with("md-")) && segments.count() == 2
+    let path = request.uri().path();
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let disk = segments.next().is_some_and(|account| account.starts_with("md-"));
+    disk && segments.count() == 2 || document::is_document(path)
 }
 
 /// A request that passed the gates: what it may touch, and its place among the transfers.
@@ -67,6 +76,9 @@ impl Call {
 
 /// Answers a request of the data plane.
 pub(crate) async fn serve(app: Arc<App>, request: Request<Body>) -> Response<Body> {
+    if document::is_document(request.uri().path()) {
+        return document::serve(app, request).await;
+    }
     let (parts, body) = request.into_parts();
     let marks = head::Marks::of(&app, &parts);
     let is_head = parts.method == Method::HEAD;

@@ -22,7 +22,8 @@ use tresor_core::blob::Blob;
 const WINDOW: u64 = 256 << 20;
 /// Ranges of a difference that one window of the answer holds.
 const CHANGES: usize = 8192;
-const PREVIOUS: &str = "x-ms-previous-snapshot-url";
+/// The older snapshot that a difference is asked against.
+pub(super) const PREVIOUS: &str = "x-ms-previous-snapshot-url";
 
 /// A range, and whether it is to be cleared.
 type Found = (Range<u64>, bool);

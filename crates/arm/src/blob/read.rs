@@ -6,7 +6,7 @@ use crate::App;
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use http::{HeaderName, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(super) async fn get(app: &Arc<App>, call: Call) -> Result<Response<Body>, Bl
         Some(asked) => asked.within(length)?,
         None => 0..length,
     };
-    let digest = wants_md5(&call, asked.is_some(), &wanted)?;
+    let digest = wants_md5(&call.head.headers, asked.is_some(), &wanted)?;
     // The first part is read before the answer begins, so that a failure can still be told.
     let first = part(app, &call.blob, wanted.clone()).await?;
     let mut response = Response::new(Body::empty());
@@ -59,8 +59,12 @@ fn check(call: &Call) -> Result<(), BlobFault> {
 }
 
 /// Whether the client wants a digest, which it can have of one part at most.
-fn wants_md5(call: &Call, ranged: bool, wanted: &Range<u64>) -> Result<bool, BlobFault> {
-    if !call.header(WANTS_MD5).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+pub(super) fn wants_md5(
+    headers: &HeaderMap,
+    ranged: bool,
+    wanted: &Range<u64>,
+) -> Result<bool, BlobFault> {
+    if !headers.get(WANTS_MD5).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true")) {
         return Ok(false);
     }
     if !ranged || wanted.end - wanted.start > PART {

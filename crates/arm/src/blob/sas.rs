@@ -28,7 +28,7 @@ const URL_MAX: usize = 2048;
 
 /// What the data plane needs: the key of its URLs and the places for transfers.
 pub(crate) struct Plane {
-    key: hmac::Key,
+    pub(super) key: hmac::Key,
     pub(super) transfers: Arc<Semaphore>,
 }
 

@@ -83,6 +83,7 @@ pub(super) async fn list_of(request: Request, kind: &str) -> Result<Reply, ArmEr
         under: Some(request.id.clone()),
         after: paging::cursor(&request)?,
         limit: paging::limit(&request)?,
+        ..ResourceFilter::default()
     };
     let page = request.app.service.resources(&filter).await?;
     let rows: Vec<Value> = page.rows.iter().filter_map(json).collect();

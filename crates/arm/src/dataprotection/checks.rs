@@ -4,10 +4,12 @@ use super::{group_path, instance_path, route, subscription_path};
 use crate::table::{Route, handler};
 use crate::types::datasource::DISKS;
 use crate::types::name::{self, Named};
+use crate::wire::body::Field;
 use crate::wire::error::ArmError;
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use http::Method;
+use jiff::Timestamp;
 use serde_json::json;
 use tresor_core::error::Fault;
 
@@ -68,7 +70,8 @@ async fn feature(request: Request) -> Result<Reply, ArmError> {
     let root = request.root()?;
     root.get("objectType").need_word(&["FeatureValidationRequest"])?;
     root.get("featureType").need_word(&["DataSourceType"])?;
-    let wanted = root.get("featureName").need_str()?;
+    // Without a name all that there is is listed.
+    let wanted = root.get("featureName").str()?.unwrap_or(DISKS);
     request.app.service.location(request.params.get("location"))?;
     let known = wanted.eq_ignore_ascii_case(DISKS);
     Ok(Reply::ok(json!({
@@ -82,11 +85,25 @@ async fn feature(request: Request) -> Result<Reply, ArmError> {
     })))
 }
 
+fn instant(field: &Field<'_>) -> Result<Option<Timestamp>, ArmError> {
+    let read = |text: &str| text.trim().parse();
+    let wrong = |_| field.invalid("must be a time such as 2026-01-31T00:00:00Z.");
+    field.str()?.map(read).transpose().map_err(wrong)
+}
+
 /// Disks have discrete points only, so there is no range of time to restore to.
 async fn time_ranges(request: Request) -> Result<Reply, ArmError> {
     let root = request.root()?;
     crate::types::policy::read_store(root.get("sourceDataStoreType"))?;
-    let id = request.app.service.resource(&request.id).await?.id;
+    let (start, end) = (root.get("startTime"), root.get("endTime"));
+    if let (Some(from), Some(to)) = (instant(&start)?, instant(&end)?)
+        && to < from
+    {
+        return Err(end.invalid("must not be before startTime."));
+    }
+    let found = request.app.service.resource(&request.id).await?;
+    let absent = || Fault::not_found("backup instance", request.id.name());
+    let id = found.as_instance().map(|_| &found.id).ok_or_else(absent)?;
     Ok(Reply::ok(json!({
         "properties": {
             "restorableTimeRanges": [],

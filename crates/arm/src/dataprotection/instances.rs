@@ -1,11 +1,13 @@
 //! Backup instances: protecting a disk and ending that.
 
 use super::{accepted, instance_path, list, route, since, vault_of, vault_path};
-use crate::table::{Route, handler};
+use crate::table::{Action, Route, handler};
+use crate::types::guard;
 use crate::types::instance::{self, Phase};
 use crate::types::name::{self, Named};
 use crate::wire::error::ArmError;
 use crate::wire::operation::{StatusScope, begin};
+use crate::wire::paging;
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use http::Method;
@@ -54,6 +56,19 @@ pub(super) fn routes() -> Vec<Route> {
                 "BackupInstances_ValidateForModifyBackup",
             ),
         ),
+        since(
+            "2022-09-01",
+            Route {
+                action: Action::Open("shows a caller no more than the instances that it may read"),
+                ..route(
+                    Method::GET,
+                    "/{*resourceId}/providers/Microsoft.DataProtection/backupInstances",
+                    read,
+                    handler!(list_of_datasource),
+                    "BackupInstancesExtensionRouting_List",
+                )
+            },
+        ),
     ]
 }
 
@@ -64,6 +79,14 @@ fn shown(resource: &Resource, phase: Phase) -> Option<Value> {
 async fn list_all(request: Request) -> Result<Reply, ArmError> {
     vault_of(&request).await?;
     list(&request, KIND, |resource| shown(resource, Phase::Settled)).await
+}
+
+async fn list_of_datasource(request: Request) -> Result<Reply, ArmError> {
+    let (cursor, limit) = (paging::cursor(&request)?, paging::limit(&request)?);
+    let service = &request.app.service;
+    let page = service.instances_of(&request.caller, &request.id, cursor, limit).await?;
+    let rows = page.rows.iter().filter_map(|row| shown(row, Phase::Settled)).collect();
+    Ok(Reply::ok(paging::page(&request, rows, page.after)?))
 }
 
 async fn get(request: Request) -> Result<Reply, ArmError> {
@@ -77,10 +100,11 @@ async fn put(request: Request) -> Result<Reply, ArmError> {
     name::check(Named::Instance, request.id.name())?;
     let root = request.root()?;
     let properties = root.get("properties").need_object()?;
+    let caller = guard::caller(&request.caller, &properties)?;
     let mut spec = instance::spec(Some(request.id.clone()), properties)?;
     spec.tags = root.get("tags").tags()?;
     let location = vault_of(&request).await?.location;
-    let outcome = request.app.service.instance_put(&request.caller, spec).await?;
+    let outcome = request.app.service.instance_put(&caller, spec).await?;
     let phase = if outcome.created { Phase::Creating } else { Phase::Updating };
     let reply = Reply::created(shown(&outcome.resource, phase).unwrap_or_default());
     let (operation, scope) = (&outcome.operation, StatusScope::Vault);

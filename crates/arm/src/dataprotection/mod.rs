@@ -6,12 +6,15 @@
 
 mod checks;
 mod deleted;
+mod deleted_vaults;
+mod guards;
 mod instances;
 mod jobs;
 mod operations;
 mod points;
 mod policies;
 mod protection;
+mod proxies;
 mod refusals;
 mod vaults;
 
@@ -24,7 +27,7 @@ use crate::wire::request::Request;
 use crate::wire::version::Versions;
 use http::Method;
 use serde_json::Value;
-use tresor_core::catalogue::ResourceFilter;
+use tresor_core::catalogue::{Page, ResourceFilter};
 use tresor_core::error::Fault;
 use tresor_core::model::{Operation, Resource, ResourceId};
 
@@ -81,6 +84,9 @@ pub(crate) fn routes() -> Vec<Route> {
         points::routes(),
         jobs::routes(),
         deleted::routes(),
+        guards::routes(),
+        proxies::routes(),
+        deleted_vaults::routes(),
         checks::routes(),
         operations::routes(),
         refusals::routes(),
@@ -150,15 +156,21 @@ async fn list(
     kind: &str,
     json: impl Fn(&Resource) -> Option<Value>,
 ) -> Result<Reply, ArmError> {
+    let page = rows(request, kind).await?;
+    let rows: Vec<Value> = page.rows.iter().filter_map(json).collect();
+    Ok(Reply::ok(paging::page(request, rows, page.after)?))
+}
+
+/// The resources of such a page.
+async fn rows(request: &Request, kind: &str) -> Result<Page<Resource>, ArmError> {
     let filter = ResourceFilter {
         kind: Some(kind.to_owned()),
         under: Some(request.id.clone()),
         after: paging::cursor(request)?,
         limit: paging::limit(request)?,
+        ..ResourceFilter::default()
     };
-    let page = request.app.service.resources(&filter).await?;
-    let rows: Vec<Value> = page.rows.iter().filter_map(json).collect();
-    Ok(Reply::ok(paging::page(request, rows, page.after)?))
+    Ok(request.app.service.resources(&filter).await?)
 }
 
 #[cfg(test)]

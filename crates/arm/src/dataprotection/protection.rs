@@ -1,8 +1,8 @@
-//! What is done with a backup instance: backup, restore, pause and resume.
+//! What is done with a backup instance: backup, restore, pause, resume and looking again.
 
 use super::{accepted, instance_path, route, since};
 use crate::table::{Route, handler};
-use crate::types::restore;
+use crate::types::{guard, restore};
 use crate::wire::error::ArmError;
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
@@ -11,7 +11,7 @@ use tresor_core::service::Transition;
 
 const RETRY_AFTER_JOB: u32 = 30;
 const RETRY_AFTER_VALIDATE: u32 = 10;
-/// The api-versions that can pause protection.
+/// The api-versions that can pause protection, and have it looked at again.
 const PAUSE_SINCE: &str = "2022-01-01";
 
 macro_rules! action {
@@ -66,6 +66,12 @@ pub(super) fn routes() -> Vec<Route> {
             handler!(resume_backups),
             "BackupInstances_ResumeBackups",
         ),
+        pause(
+            instance_path!("/sync"),
+            action!("sync"),
+            handler!(sync),
+            "BackupInstances_SyncBackupInstance",
+        ),
     ]
 }
 
@@ -88,10 +94,23 @@ async fn validate_restore(request: Request) -> Result<Reply, ArmError> {
 }
 
 async fn restore_now(request: Request) -> Result<Reply, ArmError> {
-    let spec = restore::spec(request.root()?)?;
+    let root = request.root()?;
+    let spec = restore::spec(root.clone())?;
+    let caller = guard::caller(&request.caller, &root)?;
     let service = &request.app.service;
-    let operation = service.restore_start(&request.caller, &request.id, spec).await?;
+    let operation = service.restore_start(&caller, &request.id, spec).await?;
     accepted(&request, &operation, RETRY_AFTER_JOB).await
+}
+
+/// Both words mean the same here: every prerequisite is looked at again, and nothing is remembered
+/// that could be stale.
+async fn sync(request: Request) -> Result<Reply, ArmError> {
+    if let Some(root) = request.optional_root()? {
+        root.get("syncType").word(&["Default", "ForceResync"])?;
+    }
+    let service = &request.app.service;
+    let operation = service.instance_sync(&request.caller, &request.id).await?;
+    accepted(&request, &operation, RETRY_AFTER_VALIDATE).await
 }
 
 async fn stop(request: Request) -> Result<Reply, ArmError> {
@@ -110,11 +129,14 @@ async fn resume_backups(request: Request) -> Result<Reply, ArmError> {
     change(&request, Transition::ResumeBackups).await
 }
 
-/// A body is optional and can name approvals of a resource guard only, which there is none of.
+/// A body is optional and names requests of a resource guard only.
 async fn change(request: &Request, transition: Transition) -> Result<Reply, ArmError> {
-    request.optional_root()?;
+    let caller = match request.optional_root()? {
+        Some(root) => guard::caller(&request.caller, &root)?,
+        None => request.caller.clone(),
+    };
     let service = &request.app.service;
-    match service.transition(&request.caller, &request.id, transition).await? {
+    match service.transition(&caller, &request.id, transition).await? {
         Some(operation) => accepted(request, &operation, RETRY_AFTER_VALIDATE).await,
         None => Ok(Reply::empty(StatusCode::OK)),
     }

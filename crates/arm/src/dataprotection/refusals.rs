@@ -1,23 +1,15 @@
-//! What Azure has and Tresor does not: an empty list where there is nothing, else a refusal.
+//! What Azure has for other datasources and disks do not: each is refused by name.
 
-use super::{group_path, instance_path, route, since, subscription_path, vault_path};
-use crate::table::{Handler, Route, handler};
+use super::{group_path, instance_path, route, since};
+use crate::table::{Handler, Route};
 use crate::wire::error::ArmError;
-use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use http::Method;
-use serde_json::json;
 use tresor_core::error::{Fault, FaultKind};
 
 macro_rules! vault_action {
     ($tail:literal) => {
         concat!("Microsoft.DataProtection/backupVaults/", $tail)
-    };
-}
-
-macro_rules! guard_action {
-    ($tail:literal) => {
-        concat!("Microsoft.DataProtection/resourceGuards/", $tail)
     };
 }
 
@@ -27,177 +19,44 @@ macro_rules! region_action {
     };
 }
 
-/// A handler that refuses with the name of what is missing.
+/// A handler that refuses with the name of what is missing, and what to do instead.
 macro_rules! refuse {
     ($what:literal) => {
-        |request| Box::pin(async move { Err(refusal(&request, $what)) })
+        refuse!($what, "Leave it out; the release notes tell when it is added.")
+    };
+    ($what:literal, $advice:literal) => {
+        |request| Box::pin(async move { Err(refusal(&request, $what, $advice)) })
     };
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    [instances(), jobs(), vaults(), guards(), proxies(), regions()].concat()
+    [instances(), regions()].concat()
 }
 
-fn refusal(request: &Request, what: &str) -> ArmError {
-    let fault = Fault::new(FaultKind::Unsupported, format!("Tresor does not support {what} yet."))
-        .advise("Leave it out; the release notes tell when it is added.");
+fn refusal(request: &Request, what: &str, advice: &str) -> ArmError {
+    let fault = Fault::new(FaultKind::Unsupported, format!("Tresor does not support {what}."))
+        .advise(advice);
     ArmError::from_fault(&fault, request.dialect)
 }
 
-async fn nothing(_request: Request) -> Result<Reply, ArmError> {
-    Ok(Reply::ok(json!({ "value": [], "nextLink": null })))
-}
-
-async fn absent(request: Request) -> Result<Reply, ArmError> {
-    let fault = Fault::not_found("resource", request.id.name());
-    Err(ArmError::from_fault(&fault, request.dialect))
-}
-
-async fn gone(_request: Request) -> Result<Reply, ArmError> {
-    Ok(Reply::no_content())
-}
-
 fn instances() -> Vec<Route> {
-    vec![
-        since(
-            "2022-01-01",
-            route(
-                Method::POST,
-                instance_path!("/sync"),
-                vault_action!("backupInstances/sync/action"),
-                refuse!("synchronising a backup instance"),
-                "BackupInstances_SyncBackupInstance",
-            ),
+    vec![route(
+        Method::POST,
+        instance_path!("/rehydrate"),
+        vault_action!("backupInstances/rehydrate/action"),
+        refuse!(
+            "rehydrating recovery points: those of disks are never archived",
+            "Restore the recovery point as it is."
         ),
-        route(
-            Method::POST,
-            instance_path!("/rehydrate"),
-            vault_action!("backupInstances/rehydrate/action"),
-            refuse!("rehydrating archived recovery points"),
-            "BackupInstances_TriggerRehydrate",
-        ),
-        since(
-            "2022-09-01",
-            route(
-                Method::GET,
-                "/{*resourceId}/providers/Microsoft.DataProtection/backupInstances",
-                vault_action!("backupInstances/read"),
-                refuse!("listing backup instances by their datasource"),
-                "BackupInstancesExtensionRouting_List",
-            ),
-        ),
-        since(
-            "2022-01-01",
-            route(
-                Method::POST,
-                vault_path!("/deletedBackupInstances/{backupInstanceName}/undelete"),
-                vault_action!("deletedBackupInstances/undelete/action"),
-                refuse!("undeleting a backup instance"),
-                "DeletedBackupInstances_Undelete",
-            ),
-        ),
-    ]
-}
-
-fn jobs() -> Vec<Route> {
-    vec![
-        route(
-            Method::POST,
-            vault_path!("/exportBackupJobs"),
-            vault_action!("exportBackupJobs/action"),
-            refuse!("exporting jobs"),
-            "ExportJobs_Trigger",
-        ),
-        route(
-            Method::GET,
-            vault_path!("/backupJobs/operations/{operationId}"),
-            vault_action!("backupJobs/read"),
-            refuse!("exporting jobs"),
-            "ExportJobsOperationResult_Get",
-        ),
-    ]
-}
-
-/// A vault is deleted at once, so there are no deleted ones.
-fn vaults() -> Vec<Route> {
-    let read = "Microsoft.DataProtection/locations/deletedVaults/read";
-    let all = subscription_path!("/locations/{location}/deletedVaults");
-    let one = subscription_path!("/locations/{location}/deletedVaults/{deletedVaultName}");
-    vec![
-        since(
-            "2025-09-01",
-            route(Method::GET, all, read, handler!(nothing), "DeletedBackupVaults_List"),
-        ),
-        since(
-            "2025-09-01",
-            route(Method::GET, one, read, handler!(absent), "DeletedBackupVaults_Get"),
-        ),
-    ]
-}
-
-fn guards() -> Vec<Route> {
-    let read = guard_action!("read");
-    let write = guard_action!("write");
-    let remove = guard_action!("delete");
-    let subscription = subscription_path!("/resourceGuards");
-    let group = group_path!("/resourceGuards");
-    let one = group_path!("/resourceGuards/{resourceGuardsName}");
-    let requests = group_path!("/resourceGuards/{resourceGuardsName}/{requestKind}");
-    let request = group_path!("/resourceGuards/{resourceGuardsName}/{requestKind}/{requestName}");
-    let refused: Handler = refuse!("resource guards");
-    vec![
-        route(
-            Method::GET,
-            subscription,
-            read,
-            handler!(nothing),
-            "ResourceGuards_GetResourcesInSubscription",
-        ),
-        route(
-            Method::GET,
-            group,
-            read,
-            handler!(nothing),
-            "ResourceGuards_GetResourcesInResourceGroup",
-        ),
-        route(Method::GET, one, read, handler!(absent), "ResourceGuards_Get"),
-        route(Method::PUT, one, write, refused, "ResourceGuards_Put"),
-        route(Method::PATCH, one, write, handler!(absent), "ResourceGuards_Patch"),
-        route(Method::DELETE, one, remove, handler!(gone), "ResourceGuards_Delete"),
-        route(Method::GET, requests, read, handler!(absent), "ResourceGuards_GetRequestsObjects"),
-        route(
-            Method::GET,
-            request,
-            read,
-            handler!(absent),
-            "ResourceGuards_GetDefaultRequestsObject",
-        ),
-    ]
-}
-
-fn proxies() -> Vec<Route> {
-    let read = vault_action!("backupResourceGuardProxies/read");
-    let write = vault_action!("backupResourceGuardProxies/write");
-    let remove = vault_action!("backupResourceGuardProxies/delete");
-    let unlock = vault_action!("backupResourceGuardProxies/unlockDelete/action");
-    let all = vault_path!("/backupResourceGuardProxies");
-    let one = vault_path!("/backupResourceGuardProxies/{resourceGuardProxyName}");
-    let post = vault_path!("/backupResourceGuardProxies/{resourceGuardProxyName}/unlockDelete");
-    let refused: Handler = refuse!("resource guards");
-    [
-        route(Method::GET, all, read, handler!(nothing), "DppResourceGuardProxy_List"),
-        route(Method::GET, one, read, handler!(absent), "DppResourceGuardProxy_Get"),
-        route(Method::PUT, one, write, refused, "DppResourceGuardProxy_CreateOrUpdate"),
-        route(Method::DELETE, one, remove, handler!(gone), "DppResourceGuardProxy_Delete"),
-        route(Method::POST, post, unlock, refused, "DppResourceGuardProxy_UnlockDelete"),
-    ]
-    .into_iter()
-    .map(|route| since("2022-09-01", route))
-    .collect()
+        "BackupInstances_TriggerRehydrate",
+    )]
 }
 
 fn regions() -> Vec<Route> {
-    let refused: Handler = refuse!("restores to another region");
+    let refused: Handler = refuse!(
+        "restores of disks to another region",
+        "Restore the disk in the region of its vault."
+    );
     let post =
         |path, action, name| since("2023-11-01", route(Method::POST, path, action, refused, name));
     vec![

@@ -1,5 +1,7 @@
 //! Microsoft.DataProtection over HTTP, on a whole service.
 
+mod deleted;
+mod guards;
 mod journey;
 mod refused;
 mod settings;

@@ -99,6 +99,7 @@ async fn list(request: Request) -> Result<Reply, ArmError> {
         under: Some(request.id.clone()),
         after: paging::cursor(&request)?,
         limit: paging::limit(&request)?,
+        ..ResourceFilter::default()
     };
     let page = request.app.service.resources(&filter).await?;
     let rows: Vec<Value> = page.rows.iter().filter_map(|row| document(&request, row)).collect();

@@ -47,6 +47,16 @@ pub(super) struct Query {
     pub(super) filters: Vec<Filter>,
 }
 
+impl Query {
+    /// The time after which jobs began, if the query names one.
+    pub(super) fn started_after(&self) -> Option<Timestamp> {
+        self.filters.iter().find_map(|filter| match filter {
+            Filter::StartedAfter(time) => Some(*time),
+            Filter::In(..) | Filter::EndedAfter(_) => None,
+        })
+    }
+}
+
 /// Stages that a query may have.
 const STAGES_MAX: usize = 40;
 const TABLE: &str = "recoveryservicesresources";

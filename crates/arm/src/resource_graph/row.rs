@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tresor_core::catalogue::{PAGE_MAX, ResourceFilter};
 use tresor_core::model::{Instance, Job, JobCategory, Resource, ResourceId};
-use tresor_core::service::Rights;
+use tresor_core::service::{JobQuery, Rights};
 
 /// Rows that one request looks at.
 const SCANNED_MAX: usize = 20_000;
@@ -83,6 +83,7 @@ impl Walk<'_> {
             under: Some(under),
             after: after.map(|place| place.key),
             limit: PAGE_MAX,
+            ..ResourceFilter::default()
         };
         loop {
             let page = request.app.service.resources(&filter).await?;
@@ -112,6 +113,7 @@ impl Walk<'_> {
             under: Some(under),
             after: None,
             limit: PAGE_MAX,
+            ..ResourceFilter::default()
         };
         loop {
             let vaults = service.resources(&filter).await?;
@@ -142,8 +144,11 @@ impl Walk<'_> {
         place: Place,
     ) -> Result<bool, ArmError> {
         let (mut cursor, mut behind) = (place.cursor, place.job);
+        // The list ends by itself where jobs are older than asked for.
+        let query = JobQuery { from: self.asked.query.started_after(), ..JobQuery::default() };
+        let service = &request.app.service;
         loop {
-            let page = request.app.service.jobs(&vault.id, cursor.clone(), PAGE_MAX).await?;
+            let page = service.jobs(&vault.id, &query, cursor.clone(), PAGE_MAX).await?;
             // A place whose job is gone goes on at the beginning of its stretch.
             if page.rows.iter().all(|row| Some(row.id.to_string()) != behind) {
                 behind = None;
@@ -224,9 +229,14 @@ fn fits(
             let own = text(*column).to_lowercase();
             values.iter().any(|value| value.to_lowercase() == own)
         }
-        Filter::StartedAfter(time) => times.0.is_some_and(|own| own > *time),
-        Filter::EndedAfter(time) => times.1.is_some_and(|own| own > *time),
+        Filter::StartedAfter(time) => times.0.is_some_and(|own| is_after(own, *time)),
+        Filter::EndedAfter(time) => times.1.is_some_and(|own| is_after(own, *time)),
     })
+}
+
+/// Whether an instant comes after another as both are written, in ticks of 100 ns.
+fn is_after(own: Timestamp, other: Timestamp) -> bool {
+    own.as_nanosecond().div_euclid(100) > other.as_nanosecond().div_euclid(100)
 }
 
 fn fits_instance(query: &Query, row: &Resource, model: &Instance) -> bool {

@@ -54,6 +54,7 @@ pub(super) async fn list(request: Request) -> Result<Reply, ArmError> {
         under: Some(request.id.clone()),
         after: paging::cursor(&request)?,
         limit: paging::limit(&request)?,
+        ..ResourceFilter::default()
     };
     let tags = tag_filter(&request)?;
     let page = request.app.service.resources(&filter).await?;

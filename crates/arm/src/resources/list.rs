@@ -64,7 +64,12 @@ fn kind(resource: &Resource) -> Option<&'static str> {
         Model::Snapshot(_) => Some("Microsoft.Compute/snapshots"),
         Model::UserIdentity(_) => Some("Microsoft.ManagedIdentity/userAssignedIdentities"),
         Model::Vault(_) => Some("Microsoft.DataProtection/backupVaults"),
-        Model::Group(_) | Model::Policy(_) | Model::Instance(_) => None,
+        Model::Guard(_) => Some("Microsoft.DataProtection/resourceGuards"),
+        Model::Group(_)
+        | Model::Policy(_)
+        | Model::Instance(_)
+        | Model::GuardProxy(_)
+        | Model::DeletedVault(_) => None,
     }
 }
 
@@ -114,6 +119,7 @@ pub(super) async fn list(request: Request) -> Result<Reply, ArmError> {
             under: Some(under),
             after: paging::cursor(&request)?,
             limit: paging::limit(&request)?,
+            ..ResourceFilter::default()
         })
         .await?;
     let expand = request.query.get("$expand").is_some();

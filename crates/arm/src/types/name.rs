@@ -12,6 +12,10 @@ pub(crate) enum Named {
     Policy,
     /// Backup instances; Azure publishes no rule.
     Instance,
+    /// Resource guards.
+    Guard,
+    /// What puts a vault under a guard.
+    Proxy,
     /// Disks and snapshots.
     Disk,
     /// User-assigned identities.
@@ -26,7 +30,7 @@ pub(crate) fn check(kind: Named, name: &str) -> Result<(), ArmError> {
     let dialect = match kind {
         Named::Disk => Dialect::Compute,
         Named::Identity => Dialect::Arm,
-        Named::Vault | Named::Policy | Named::Instance => Dialect::DataProtection,
+        _ => Dialect::DataProtection,
     };
     match problem(kind, name) {
         Some(rule) => Err(ArmError::invalid(dialect, "name", format!("name: '{name}' {rule}"))),
@@ -57,6 +61,14 @@ pub(crate) fn problem(kind: Named, name: &str) -> Option<&'static str> {
             (1..=260).contains(&length) && !name.chars().any(|c| c.is_control() || c == '/'),
             "must have 1 to 260 characters.",
         ),
+        Named::Guard => (
+            (1..=260).contains(&length) && first.is_ascii_alphanumeric() && plain("-_."),
+            "must have 1 to 260 letters, digits, '_', '.' and '-', and begin with a letter or \
+             digit.",
+        ),
+        Named::Proxy => {
+            ((1..=150).contains(&length) && plain(""), "must have 1 to 150 letters and digits.")
+        }
         Named::Disk => (
             (1..=80).contains(&length)
                 && first.is_ascii_alphanumeric()

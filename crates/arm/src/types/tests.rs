@@ -1,6 +1,7 @@
 //! Golden tests of the mapping, against the published shapes.
 
 mod compute;
+mod guard;
 mod instance;
 mod job;
 mod policy;

@@ -4,30 +4,62 @@
 //! api-version that does not know a setting can then never reset it.
 
 use super::identity;
+use super::time::instant;
 use crate::wire::body::Field;
 use crate::wire::error::ArmError;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tresor_core::model::{
-    CrossSubscription, Immutability, Resource, ResourceId, SoftDelete, SoftDeleteState,
-    StorageSetting, Vault,
+    CostGranularity, CrossSubscription, DeletedVault, Immutability, Resource, ResourceId,
+    SoftDelete, SoftDeleteState, StorageSetting, Vault,
 };
 use tresor_core::service::{VaultPatch, VaultSettings, VaultSpec};
 use uuid::Uuid;
 
-/// A vault as ARM shows it; `state` is its provisioning state.
-pub(crate) fn json(resource: &Resource, vault: &Vault, tenant: Uuid, state: &str) -> Value {
+/// A vault as ARM shows it; `state` is its provisioning state, `guarded` whether it is under a
+/// resource guard.
+pub(crate) fn json(
+    resource: &Resource,
+    vault: &Vault,
+    tenant: Uuid,
+    state: &str,
+    guarded: bool,
+) -> Value {
     json!({
         "location": resource.location,
         "tags": resource.tags,
         "identity": identity::json(&vault.identity, tenant),
-        "properties": properties(vault, state),
+        "properties": properties(vault, state, guarded),
         "id": resource.id.as_str(),
         "name": resource.id.name(),
         "type": "Microsoft.DataProtection/backupVaults",
     })
 }
 
-fn properties(vault: &Vault, state: &str) -> Value {
+/// A deleted vault as ARM shows it.
+pub(crate) fn deleted_json(resource: &Resource, deleted: &DeletedVault) -> Value {
+    let mut properties = properties(&deleted.vault, "Succeeded", false);
+    properties.extend([
+        ("originalBackupVaultId".to_owned(), json!(deleted.was.as_str())),
+        ("originalBackupVaultName".to_owned(), json!(deleted.was.name())),
+        ("originalBackupVaultResourcePath".to_owned(), json!(deleted.was.as_str())),
+        (
+            "resourceDeletionInfo".to_owned(),
+            json!({
+                "deletionTime": instant(deleted.at),
+                "scheduledPurgeTime": instant(deleted.purge_at),
+                "deleteActivityId": deleted.activity.to_string(),
+            }),
+        ),
+    ]);
+    json!({
+        "properties": properties,
+        "id": resource.id.as_str(),
+        "name": resource.id.name(),
+        "type": "Microsoft.DataProtection/locations/deletedVaults",
+    })
+}
+
+fn properties(vault: &Vault, state: &str, guarded: bool) -> Map<String, Value> {
     let storage: Vec<Value> = vault
         .storage
         .iter()
@@ -40,25 +72,53 @@ fn properties(vault: &Vault, state: &str) -> Value {
         let state = switch(on);
         features.insert("crossRegionRestoreSettings".into(), json!({ "state": state }));
     }
-    json!({
-        "provisioningState": state,
-        "storageSettings": storage,
-        "monitoringSettings": {
-            "azureMonitorAlertSettings": {
-                "alertsForAllJobFailures": switch(vault.alert_on_failures),
-            },
-        },
-        "securitySettings": {
+    let alerts = switch(vault.alert_on_failures);
+    let mut out = Map::new();
+    let mut put = |name: &str, value: Value| drop(out.insert(name.to_owned(), value));
+    put("provisioningState", state.into());
+    put("storageSettings", storage.into());
+    put(
+        "monitoringSettings",
+        json!({ "azureMonitorAlertSettings": { "alertsForAllJobFailures": alerts } }),
+    );
+    put(
+        "securitySettings",
+        json!({
             "softDeleteSettings": soft_delete(vault.soft_delete),
             "immutabilitySettings": { "state": immutability(vault.immutability) },
-        },
-        "isVaultProtectedByResourceGuard": false,
-        "featureSettings": features,
-        "secureScore": secure_score(vault),
-        // Redundancy settings move no bytes here, so none may raise the level.
-        "bcdrSecurityLevel": "Poor",
-        "replicatedRegions": [],
-    })
+            // The store has its own keys; a customer's are not taken.
+            "encryptionSettings": { "state": "Disabled", "infrastructureEncryption": "Disabled" },
+        }),
+    );
+    put("isVaultProtectedByResourceGuard", guarded.into());
+    put("featureSettings", features);
+    put("secureScore", secure_score(vault).into());
+    // Redundancy settings move no bytes here, so none may raise the level.
+    put("bcdrSecurityLevel", "Poor".into());
+    put("replicatedRegions", json!([]));
+    if let Some(cost) = vault.cost {
+        put("costManagementSettings", json!({ "granularityLevel": granularity(cost) }));
+    }
+    out
+}
+
+/// The levels of cost, as the wire knows them.
+const GRANULARITY: &[(CostGranularity, &str)] = &[
+    (CostGranularity::Vault, "VaultLevel"),
+    (CostGranularity::Item, "ProtectedItemLevel"),
+    (CostGranularity::ItemWithParentTag, "ProtectedItemWithParentTag"),
+];
+
+fn granularity(cost: CostGranularity) -> &'static str {
+    GRANULARITY.iter().find(|(own, _)| *own == cost).map_or("VaultLevel", |(_, word)| word)
+}
+
+fn read_granularity(properties: &Field<'_>) -> Result<Option<CostGranularity>, ArmError> {
+    let settings = properties.get("costManagementSettings");
+    settings.object()?;
+    let words = GRANULARITY.iter().map(|(_, word)| *word).collect::<Vec<_>>();
+    let word = settings.get("granularityLevel").word(&words)?;
+    Ok(GRANULARITY.iter().find(|(_, own)| Some(*own) == word).map(|(cost, _)| *cost))
 }
 
 fn switch(on: bool) -> &'static str {
@@ -90,13 +150,13 @@ fn cross_subscription(vault: &Vault) -> &'static str {
     }
 }
 
+/// What really protects the backups: soft delete, and more so when nobody can switch it off.
+/// Immutability is not counted while it holds back no deletion of a point of a disk.
 fn secure_score(vault: &Vault) -> &'static str {
-    let soft = vault.soft_delete.state != SoftDeleteState::Off;
-    let immutable = vault.immutability != Immutability::Disabled;
-    match (soft, immutable) {
-        (false, false) => "None",
-        (false, true) => "Minimum",
-        (true, _) => "Adequate",
+    match vault.soft_delete.state {
+        SoftDeleteState::Off => "None",
+        SoftDeleteState::On => "Minimum",
+        SoftDeleteState::AlwaysOn => "Adequate",
     }
 }
 
@@ -152,6 +212,7 @@ fn settings(properties: &Field<'_>) -> Result<VaultSettings, ArmError> {
     features.object()?;
     let soft = security.get("softDeleteSettings");
     refuse_own_keys(&security)?;
+    refuse_replicas(properties)?;
     let alerts = properties
         .get("monitoringSettings")
         .get("azureMonitorAlertSettings")
@@ -168,6 +229,7 @@ fn settings(properties: &Field<'_>) -> Result<VaultSettings, ArmError> {
         alert_on_failures: enabled(&alerts)?,
         cross_subscription: read_cross_subscription(&features)?,
         cross_region: enabled(&features.get("crossRegionRestoreSettings").get("state"))?,
+        cost: read_granularity(properties)?,
     })
 }
 
@@ -194,11 +256,33 @@ fn read_cross_subscription(features: &Field<'_>) -> Result<Option<CrossSubscript
     }))
 }
 
+/// Takes only what a GET shows: the encryption of a vault by its customer's keys is not built.
 fn refuse_own_keys(security: &Field<'_>) -> Result<(), ArmError> {
-    let state = security.get("encryptionSettings").get("state");
-    match state.word(&["Enabled", "Disabled", "Inconsistent"])? {
-        Some("Enabled") => {
-            Err(state.invalid("Tresor does not support customer-managed keys for vaults yet."))
+    let settings = security.get("encryptionSettings");
+    settings.object()?;
+    let state = settings.get("state");
+    let twice = settings.get("infrastructureEncryption");
+    let why = "Tresor does not support customer-managed keys for vaults yet.";
+    if !matches!(state.word(&["Enabled", "Disabled", "Inconsistent"])?, None | Some("Disabled")) {
+        return Err(state.invalid(why));
+    }
+    if twice.word(&["Enabled", "Disabled"])? == Some("Enabled") {
+        return Err(twice.invalid("Tresor does not support a second encryption for vaults yet."));
+    }
+    for name in ["keyVaultProperties", "kekIdentity"] {
+        let field = settings.get(name);
+        if !field.members()?.iter().all(|(_, member)| !member.is_present()) {
+            return Err(field.invalid(why));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_replicas(properties: &Field<'_>) -> Result<(), ArmError> {
+    let regions = properties.get("replicatedRegions");
+    match regions.items()? {
+        Some(regions_named) if !regions_named.is_empty() => {
+            Err(regions.invalid("Tresor does not replicate vaults to other regions yet."))
         }
         _ => Ok(()),
     }

@@ -6,6 +6,7 @@
 use super::body::Dialect;
 use http::StatusCode;
 use serde_json::{Value, json};
+use strum::IntoEnumIterator;
 use tresor_core::error::FaultKind as K;
 use tresor_core::error::{Fault, FaultKind};
 use uuid::Uuid;
@@ -34,7 +35,8 @@ pub(crate) fn entry(kind: FaultKind, dialect: Dialect) -> Entry {
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let action = ACTIONS.iter().find(|(own, _)| *own == kind).map_or("", |(_, action)| *action);
-    let rich = backup && status == StatusCode::BAD_REQUEST;
+    // Who is refused by a guard needs to know what to do next as much as who sent a wrong field.
+    let rich = backup && (status == StatusCode::BAD_REQUEST || kind == K::GuardRefused);
     let retryable = matches!(
         kind,
         K::Conflict | K::Internal | K::Unavailable | K::Quota | K::BackupRunning | K::StoreFull
@@ -52,6 +54,16 @@ fn in_graph(kind: FaultKind) -> (u16, &'static str) {
         K::LimitReached => (403, "Directory_QuotaExceeded"),
         other => answer(other, false),
     }
+}
+
+/// The kind of fault that has this code in a dialect.
+pub(crate) fn kind_of(code: &str, dialect: Dialect) -> Option<FaultKind> {
+    FaultKind::iter().find(|kind| entry(*kind, dialect).code.eq_ignore_ascii_case(code))
+}
+
+/// Every code of a dialect.
+pub(crate) fn codes(dialect: Dialect) -> impl Iterator<Item = &'static str> {
+    FaultKind::iter().map(move |kind| entry(kind, dialect).code)
 }
 
 /// Status and code; the second of the pair tells whether data protection answers.
@@ -113,6 +125,11 @@ fn answer(kind: FaultKind, backup: bool) -> (u16, &'static str) {
         (K::StoreFull, _) => (507, "InsufficientStorage"),
         (K::Cancelled, _) => (400, "UserErrorOperationCancelled"),
         (K::SoftDeletedExists, _) => (400, "UserErrorDppSoftDeletedInstanceExists"),
+        (K::GuardRefused, _) => (403, "LinkedAuthorizationFailed"),
+        (K::GuardInUse, _) => (409, "UserErrorResourceGuardInUse"),
+        (K::ExclusionRefused, _) => (400, "BMSUserErrorInvalidCriticalOperationExclusionList"),
+        (K::InstanceExists, _) => (409, "UserErrorDppBackupInstanceAlreadyExists"),
+        (K::VaultExists, _) => (409, "UserErrorBackupVaultAlreadyExists"),
     }
 }
 
@@ -189,6 +206,11 @@ const ACTIONS: &[(FaultKind, &str)] = &[
         K::SoftDeletedExists,
         "Undelete the soft-deleted backup instance, or wait until it is purged.",
     ),
+    (K::GuardRefused, "Ask the owner of the resource guard for the role Backup MUA Operator."),
+    (K::GuardInUse, "Delete the proxies that use the resource guard first."),
+    (K::ExclusionRefused, "Exclude only operations that a resource guard can leave unprotected."),
+    (K::InstanceExists, "Delete the backup instance that has the name first."),
+    (K::VaultExists, "Choose another name for the vault that is restored."),
 ];
 
 /// The long form of a fault: in errors, jobs and instances.
@@ -255,7 +277,7 @@ mod tests {
 
     #[test]
     fn only_internal_faults_are_server_errors() {
-        assert!(kinds().len() >= 43);
+        assert!(kinds().len() >= 45);
         for kind in kinds() {
             for dialect in DIALECTS {
                 let entry = entry(kind, dialect);

@@ -10,6 +10,7 @@ use super::body::Dialect;
 use super::error::ArmError;
 use super::header::{self, Ids};
 use super::path;
+use super::record::Record;
 use super::reply::Reply;
 use super::request::{Params, Query, Request};
 use super::version::{ApiVersion, Versions};
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
+use tresor_core::hook::Pending;
 use tresor_core::model::ResourceId;
 use tresor_core::service::Caller;
 use uuid::Uuid;
@@ -41,29 +43,37 @@ pub(crate) async fn serve(app: Arc<App>, incoming: Incoming) -> Response<Body> {
     // The query may hold a signature: it is never logged.
     let span = tracing::info_span!("request", %method, path, correlation = %ids.correlation);
     let begun = app.service.env().monotonic();
+    let record = Record::of(&incoming);
     let answer = async {
-        let mut response = answer(&app, incoming, &ids).await;
+        let (mut response, operation) = answer(&app, incoming, &ids).await;
         let region = app.home();
         ids.stamp(response.headers_mut(), &method, region, app.service.env().real());
         let took = app.service.env().monotonic().saturating_sub(begun);
-        let status = response.status().as_u16();
-        tracing::info!(status, milliseconds = took.as_millis() as u64, "answered");
+        record.write(operation, response.status().as_u16(), took.as_millis() as u64);
         response
     };
     answer.instrument(span).await
 }
 
-async fn answer(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> Response<Body> {
+/// The answer, and the name of the operation; empty where there is none.
+async fn answer(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> (Response<Body>, &'static str) {
     // The data plane has places of its own, and its clients read XML only.
     if crate::blob::is_blob(&incoming) {
-        return crate::blob::serve(Arc::clone(app), incoming).await;
+        let operation = crate::blob::operation(&incoming);
+        return (crate::blob::serve(Arc::clone(app), incoming).await, operation);
     }
     let dialect = Dialect::of_path(incoming.uri().path());
-    let method = incoming.method().clone();
-    match gates(app, incoming, ids).await {
+    let (head, body) = incoming.into_parts();
+    let method = head.method.clone();
+    let (operation, reply) = match target(app, &head) {
+        Ok(target) => (target.route.name, gates(app, target, head, body, ids).await),
+        Err(error) => ("", Err(error)),
+    };
+    let response = match reply {
         Ok(reply) => success(reply, &method),
         Err(error) => failure(&error.settled(dialect), dialect, ids),
-    }
+    };
+    (response, operation)
 }
 
 /// What a route may look at before a body is read.
@@ -75,9 +85,13 @@ struct Target<'a> {
     base: String,
 }
 
-async fn gates(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> Result<Reply, ArmError> {
-    let (head, body) = incoming.into_parts();
-    let target = target(app, &head)?;
+async fn gates(
+    app: &Arc<App>,
+    target: Target<'_>,
+    head: http::request::Parts,
+    body: Body,
+    ids: &Ids,
+) -> Result<Reply, ArmError> {
     let public = target.route.action == Action::Public;
     let permit = place(if public { &app.public } else { &app.requests })?;
     let caller = caller(app, &target, &head, ids).await?;
@@ -93,6 +107,9 @@ async fn gates(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> Result<Reply, A
     let id = subject(app, &target)?;
     if let Action::Rbac(action) = target.route.action {
         app.service.allow(&caller, action, &id).await?;
+    }
+    if crate::hook::is_one(target.route) {
+        crate::hook::admit(&head.extensions)?;
     }
     let timeout = app.wire.request_timeout;
     let (limit, patience) = match public {
@@ -119,7 +136,8 @@ async fn gates(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> Result<Reply, A
         path,
         dialect: Dialect::of_path(head.uri.path()),
     };
-    run(target.route, request, permit, timeout).await
+    let pending = crate::hook::strike(target.route, &request)?;
+    run(target.route, request, pending, permit, timeout).await
 }
 
 /// A place among the requests that are worked on.
@@ -138,10 +156,11 @@ fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ArmError> {
 async fn run(
     route: &Route,
     request: Request,
+    pending: Option<Pending>,
     permit: OwnedSemaphorePermit,
     timeout: Duration,
 ) -> Result<Reply, ArmError> {
-    let work = (route.handler)(request);
+    let work = crate::hook::carrying(pending, (route.handler)(request));
     let task = async move {
         let reply = work.await;
         drop(permit);
@@ -229,12 +248,7 @@ async fn caller(
 ) -> Result<Caller, ArmError> {
     if target.route.action == Action::Public {
         let nobody = Uuid::nil();
-        return Ok(Caller {
-            object_id: nobody,
-            client_id: nobody,
-            name: String::new(),
-            correlation: ids.correlation,
-        });
+        return Ok(Caller::new(nobody, nobody, String::new(), ids.correlation));
     }
     crate::auth::bearer::caller(app, &head.headers, &target.base, ids.correlation).await
 }

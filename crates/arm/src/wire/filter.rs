@@ -3,7 +3,9 @@
 //! Grammar: `term (and term)*` where a term is `name eq 'value'`, `name()` or `name('value')`.
 //! Names match without regard to case; a quote inside a value is doubled.
 
+use super::body::Dialect;
 use super::error::ArmError;
+use jiff::Timestamp;
 
 /// One term of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,34 @@ pub(crate) fn refusal(text: &str) -> ArmError {
              joined by \"and\"."
         ),
     )
+}
+
+/// A refusal of one part of a filter of data protection.
+pub(crate) fn wrong(message: impl std::fmt::Display) -> ArmError {
+    ArmError::invalid(Dialect::DataProtection, "$filter", format!("$filter: {message}"))
+}
+
+/// A time in a filter.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn instant(name: &str, value: &str) -> Result<Timestamp, ArmError> {
+    let time = value.trim().parse().ok();
+    time.ok_or_else(|| {
+        wrong(format!("{name} is '{value}', not a time such as 2026-01-31T00:00:00Z."))
+    })
+}
+
+/// A truth value in a filter.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn truth(name: &str, value: &str) -> Result<bool, ArmError> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(wrong(format!("{name} is '{value}', not true or false."))),
+    }
 }
 
 fn term(text: &str) -> Option<(Term, &str)> {

@@ -14,6 +14,7 @@ pub(crate) mod operation;
 pub(crate) mod paging;
 pub(crate) mod path;
 pub(crate) mod poll;
+pub(crate) mod record;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod settings;

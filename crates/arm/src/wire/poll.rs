@@ -123,7 +123,7 @@ fn scope(request: &Request) -> ResourceId {
 }
 
 /// The operation of the path, once it has ended or the poll was held long enough.
-async fn poll(request: &Request, action: &str) -> Result<Operation, ArmError> {
+pub(crate) async fn poll(request: &Request, action: &str) -> Result<Operation, ArmError> {
     let named = request.params.get("operationId");
     let absent = || ArmError::from_fault(&Fault::not_found("operation", named), request.dialect);
     let (family, id) = operation::parse_name(named).ok_or_else(absent)?;
@@ -234,7 +234,7 @@ fn again(request: &Request, found: &Operation, scope: StatusScope) -> Reply {
 
 /// What an operation that failed answers in place of a result: its end is settled, so asking again
 /// is no use, and the answer must not look as if it were.
-fn failed(request: &Request, fault: &Fault) -> ArmError {
+pub(crate) fn failed(request: &Request, fault: &Fault) -> ArmError {
     let mut error = ArmError::from_fault(fault, request.dialect);
     if !error.status.is_client_error() || error.status == StatusCode::TOO_MANY_REQUESTS {
         error.status = StatusCode::BAD_REQUEST;

@@ -125,6 +125,8 @@ pub struct ResourceFilter {
     pub kind: Option<String>,
     /// Only strictly below this scope.
     pub under: Option<ResourceId>,
+    /// Only backup instances that protect this disk, use this policy or snapshot into this group.
+    pub naming: Option<ResourceId>,
     /// Continue after this key (see [`Page::after`]).
     pub after: Option<String>,
     /// Rows at most, up to [`PAGE_MAX`].
@@ -149,8 +151,8 @@ pub struct PointFilter {
 /// Which jobs of a vault, newest first.
 #[derive(Clone, Debug)]
 pub struct JobFilter {
-    /// The vault.
-    pub vault: ResourceId,
+    /// The vault's unique id.
+    pub vault: Uuid,
     /// Continue after this cursor (see [`Page::after`]).
     pub after: Option<String>,
     /// Rows at most, up to [`PAGE_MAX`].

@@ -192,6 +192,19 @@ impl ResourceId {
         Self::parse(&format!("{}/{}", self.text.trim_end_matches('/'), path.trim_matches('/')))
     }
 
+    /// The id that this has once `from`, which it is or lies in, is called `to`; others stay.
+    ///
+    /// # Errors
+    /// When the outcome is too long.
+    pub fn moved(&self, from: &Self, to: &Self) -> Result<Self, IdError> {
+        if !self.is_within(from) {
+            return Ok(self.clone());
+        }
+        let skipped = from.segments().count();
+        let rest: Vec<&str> = self.text_segments().skip(skipped).collect();
+        if rest.is_empty() { Ok(to.clone()) } else { to.join(&rest.join("/")) }
+    }
+
     /// Whether this is `scope` itself or lies below it.
     #[must_use]
     pub fn is_within(&self, scope: &Self) -> bool {
@@ -284,6 +297,19 @@ mod tests {
         assert!(
             !id(&format!("{S}/resourceGroups/r2")).is_within(&id(&format!("{S}/resourceGroups/r")))
         );
+    }
+
+    #[test]
+    fn what_lies_in_something_moves_with_it() {
+        let from = id(&format!("{S}/resourceGroups/Rg/providers/M.D/backupVaults/V"));
+        let to = id(&format!("{S}/providers/M.D/locations/westus/deletedVaults/7"));
+        let child = from.join("backupPolicies/P").unwrap();
+        let there = child.moved(&from, &to).unwrap();
+        assert_eq!(there.as_str(), format!("{to}/backupPolicies/P"));
+        assert_eq!(there.moved(&to, &from).unwrap().as_str(), child.as_str());
+        assert_eq!(from.moved(&from, &to).unwrap().as_str(), to.as_str());
+        let sibling = id(&format!("{from}x/backupPolicies/P"));
+        assert_eq!(sibling.moved(&from, &to).unwrap(), sibling);
     }
 
     #[test]

@@ -94,6 +94,8 @@ pub enum ProtectionState {
 /// When an instance was deleted and when it goes for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
+    /// The id that it had, which it gets back.
+    pub was: ResourceId,
     /// When it was deleted, domain time.
     pub at: Timestamp,
     /// When its points may go, domain time.

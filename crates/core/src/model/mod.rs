@@ -5,6 +5,7 @@
 //! `attributes`, so that a later PUT of what was read changes nothing.
 
 mod disk;
+mod guard;
 mod id;
 mod instance;
 mod operation;
@@ -15,6 +16,7 @@ mod resource;
 mod vault;
 
 pub use disk::{Access, Attributes, Disk, DiskState, Grant, Origin, Provisioning, Snapshot};
+pub use guard::{GuardProxy, ResourceGuard, Unlock, Unlocked};
 pub use id::{ID_BYTES_MAX, IdError, ResourceId};
 pub use instance::{Datasource, Deletion, IdentityChoice, Instance, ProtectionState};
 pub use operation::{
@@ -30,5 +32,6 @@ pub use principal::{
 };
 pub use resource::{Group, Model, Resource, Stamp};
 pub use vault::{
-    CrossSubscription, Identity, Immutability, SoftDelete, SoftDeleteState, StorageSetting, Vault,
+    CostGranularity, CrossSubscription, DeletedVault, Identity, Immutability, SoftDelete,
+    SoftDeleteState, StorageSetting, Vault,
 };

@@ -51,6 +51,8 @@ pub struct Job {
     pub id: Uuid,
     /// The vault.
     pub vault: ResourceId,
+    /// The vault's unique id: a later vault of the same name has none of its jobs.
+    pub vault_unique_id: Uuid,
     /// The instance.
     pub instance: ResourceId,
     /// The instance's unique id.
@@ -229,6 +231,11 @@ pub enum WorkKind {
         disk: ResourceId,
         /// Its unique id: a later disk of the same name is another's work.
         unique_id: Uuid,
+    },
+    /// Write the jobs of a vault into a document.
+    Export {
+        /// The vault's unique id.
+        vault: Uuid,
     },
     /// Remove the points of an instance that is gone for good.
     Purge {

@@ -1,6 +1,9 @@
 //! The one shape of everything that has a resource id.
 
-use super::{Disk, Instance, Policy, ResourceId, Snapshot, UserIdentity, Vault};
+use super::{
+    DeletedVault, Disk, GuardProxy, Instance, Policy, ResourceGuard, ResourceId, Snapshot,
+    UserIdentity, Vault,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,10 +51,16 @@ pub enum Model {
     UserIdentity(UserIdentity),
     /// A backup vault.
     Vault(Vault),
+    /// A deleted backup vault.
+    DeletedVault(DeletedVault),
     /// A backup policy of a vault.
     Policy(Policy),
     /// A backup instance of a vault, or a deleted one.
     Instance(Instance),
+    /// A resource guard.
+    Guard(ResourceGuard),
+    /// What puts a vault under a guard.
+    GuardProxy(GuardProxy),
 }
 
 /// A resource group.

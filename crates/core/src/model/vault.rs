@@ -1,5 +1,7 @@
 //! Backup vaults and their safety settings.
 
+use super::ResourceId;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -23,6 +25,24 @@ pub struct Vault {
     pub cross_subscription: CrossSubscription,
     /// Whether cross-region restore was switched on; None when never set.
     pub cross_region: Option<bool>,
+    /// How finely costs are to be told apart; None when never set. Nothing costs anything here, so
+    /// it is only echoed.
+    pub cost: Option<CostGranularity>,
+}
+
+/// A deleted vault that can still be had back. What was in it lies below its id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeletedVault {
+    /// The vault as it was.
+    pub vault: Vault,
+    /// The id that it had.
+    pub was: ResourceId,
+    /// When it was deleted, domain time.
+    pub at: Timestamp,
+    /// When it may go for good, domain time.
+    pub purge_at: Timestamp,
+    /// Correlation id of the request that deleted it.
+    pub activity: Uuid,
 }
 
 /// A vault's identities.
@@ -86,4 +106,45 @@ pub enum CrossSubscription {
     PermanentlyDisabled,
     /// Allowed.
     Enabled,
+}
+
+impl CrossSubscription {
+    /// Whether a vault of one subscription may restore into another. Its own is always allowed.
+    #[must_use]
+    pub fn allows(self, vault: &ResourceId, target: &ResourceId) -> bool {
+        self == Self::Enabled || vault.subscription() == target.subscription()
+    }
+}
+
+/// How finely costs are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CostGranularity {
+    /// One line for the vault.
+    Vault,
+    /// One for each instance.
+    Item,
+    /// One for each instance, with the tags of its vault.
+    ItemWithParentTag,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_subscriptions_are_a_matter_of_the_setting() {
+        let id = |n: u8| ResourceId::of_subscription(Uuid::from_u128(n.into()));
+        let group = |n: u8| id(n).join("resourceGroups/g").unwrap();
+        for (setting, other) in [
+            (CrossSubscription::Enabled, true),
+            (CrossSubscription::Disabled, false),
+            (CrossSubscription::PermanentlyDisabled, false),
+        ] {
+            assert!(setting.allows(&id(1), &group(1)), "{setting:?}");
+            assert_eq!(setting.allows(&id(1), &group(2)), other, "{setting:?}");
+            let nowhere = setting.allows(&id(1), &ResourceId::root());
+            assert_eq!(nowhere, other, "no subscription is not the vault's own: {setting:?}");
+        }
+    }
 }

@@ -58,7 +58,7 @@ impl Service {
             Write::AddWork(work),
             Write::PutOperation(operation.clone()),
         ];
-        match self.catalogue.apply(writes).await {
+        match self.commit(writes).await {
             Ok(()) => {
                 self.nudge.notify_one();
                 Ok(operation)
@@ -111,6 +111,7 @@ impl Service {
         Job {
             id: self.env.uuid(),
             vault: instance.vault.clone(),
+            vault_unique_id: instance.vault_unique_id,
             instance: head.id.clone(),
             instance_unique_id: instance.unique_id,
             instance_name: instance.friendly_name.clone(),
@@ -144,7 +145,7 @@ impl Service {
         let Some(most) = most else { return Ok(()) };
         let day = SignedDuration::from_hours(24);
         let from = self.env.domain().checked_sub(day).unwrap_or_default();
-        let vault = instance.vault.clone();
+        let vault = instance.vault_unique_id;
         let mut filter = JobFilter { vault, after: None, limit: PAGE_MAX };
         let mut count = 0;
         loop {

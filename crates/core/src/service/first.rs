@@ -142,6 +142,7 @@ async fn open_store(
         .map_err(|e| Error::internal("reading the store's key file: it is not 32 bytes", e))?;
     let secret = Secret::KeyFile(Zeroizing::new(key));
     let (path, env, config) = (settings.store.clone(), env.clone(), settings.store_config.clone());
+    let files = super::folder::files(settings.volatile);
     let cache = folder.join("cache");
     let unfinished = make && folder.begin_store()?;
     let runtime = tokio::runtime::Handle::current();
@@ -149,7 +150,7 @@ async fn open_store(
         if make {
             clear(&path, unfinished)?;
         }
-        let objects = LocalObjects::open(&path)
+        let objects = LocalObjects::open_on(&path, files)
             .map_err(|e| Error::internal("opening the store's folder", e))?;
         let objects = Arc::new(objects);
         let fail = |e| Error::internal("opening the operational store", e);

@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tresor_store::durable::{Disk, Durable};
+use tresor_store::durable::{Disk, Durable, Files, Volatile};
 use zeroize::Zeroizing;
 
 /// Longest key file that is read, in bytes.
@@ -28,8 +28,8 @@ pub(crate) struct Folder {
 
 impl Folder {
     /// Makes the folder if need be and takes its lock.
-    pub(crate) fn own(path: &Path) -> Result<Self> {
-        let durable = Durable::new(Arc::new(Disk));
+    pub(crate) fn own(path: &Path, volatile: bool) -> Result<Self> {
+        let durable = Durable::new(files(volatile));
         let fail = |cause: std::io::Error| Error::internal("opening the data folder", cause);
         let is_new = !path.try_exists().map_err(fail)?;
         durable.make_dir(path).map_err(fail)?;
@@ -79,6 +79,15 @@ impl Folder {
         private(&self.path.join(name)).map_err(fail)
     }
 
+    /// A folder inside, for its owner alone.
+    pub(crate) fn private_dir(&self, name: &str) -> Result<PathBuf> {
+        let fail = |cause: std::io::Error| Error::internal("making a folder of data", cause);
+        let path = self.path.join(name);
+        self.durable.make_dir(&path).map_err(fail)?;
+        private(&path).map_err(fail)?;
+        Ok(path)
+    }
+
     /// A path inside the folder.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -125,6 +134,11 @@ impl Folder {
         }
         Ok(Zeroizing::new(std::fs::read(&path).map_err(fail)?))
     }
+}
+
+/// The files of a folder that is kept, or of one that is thrown away.
+pub(super) fn files(volatile: bool) -> Arc<dyn Files> {
+    if volatile { Arc::new(Volatile) } else { Arc::new(Disk) }
 }
 
 /// Leaves a file or folder to its owner alone.

@@ -1,6 +1,7 @@
-//! Resource groups. Deleting one removes resources, never bytes that a recovery point owns.
+//! Resource groups. Deleting one removes resources, never bytes that a recovery point owns, and a
+//! vault in it goes where a deleted vault goes: what soft delete promised outlives the group.
 
-use super::resource::{DELETED, INSTANCES};
+use super::resource::INSTANCES;
 use super::{Caller, Service};
 use crate::catalogue::{Expect, PAGE_MAX, ResourceFilter, Write};
 use crate::error::{Fault, FaultKind, Result};
@@ -58,12 +59,14 @@ impl Service {
         Ok(new)
     }
 
-    /// Deletes a group and what is in it; None when there was none.
+    /// Deletes a group and what is in it; None when there was none. By their soft delete its vaults
+    /// can be had back, with their policies and soft-deleted instances.
     ///
     /// # Errors
     /// `GroupHoldsProtection` with the names, while an instance that is not deleted protects
     /// something in it, snapshots into it or lives in it; `IdentityInUse` while a vault elsewhere
-    /// works as an identity in it.
+    /// works as an identity in it; `GuardInUse` while a vault in it is under a resource guard, or a
+    /// vault anywhere under a guard in it.
     pub async fn group_delete(
         &self,
         caller: &Caller,
@@ -76,10 +79,16 @@ impl Service {
         self.refuse_if_protecting(id).await?;
         self.refuse_identity_in_use(id, Some(id)).await?;
         let inside = self.everything_under(id).await?;
+        self.refuse_if_guarding(id, &inside).await?;
         let operation = self.done(self.begin(caller, id, Uuid::nil()));
         let mut writes = vec![];
+        let vaults: Vec<&Resource> = inside.iter().filter(|r| r.as_vault().is_some()).collect();
+        for vault in &vaults {
+            let below = inside.iter().filter(|r| r.id != vault.id && r.id.is_within(&vault.id));
+            writes.extend(self.vault_removal(caller, vault, &below.collect::<Vec<_>>())?);
+        }
         for resource in &inside {
-            if resource.id.kind() == DELETED {
+            if vaults.iter().any(|vault| resource.id.is_within(&vault.id)) {
                 continue;
             }
             writes.push(Write::DeleteGrants(resource.id.clone()));

@@ -174,6 +174,18 @@ impl Service {
         })
     }
 
+    /// Takes away the user-assigned identities that were deleted while a vault was: a later one of
+    /// the same name is another one.
+    pub(super) async fn forget_lost_identities(&self, identity: &mut Identity) -> Result<()> {
+        let held = std::mem::take(&mut identity.user);
+        for (text, ids) in held {
+            if self.catalogue.principal(ids.0).await?.is_some() {
+                identity.user.insert(text, ids);
+            }
+        }
+        Ok(())
+    }
+
     async fn user_identities(
         &self,
         caller: &Caller,

@@ -5,14 +5,15 @@
 //! around it (roles, region, groups) fails its operation and is kept with the instance, so that the
 //! same request succeeds once it is mended.
 
+use super::consent::Intent;
 use super::resource::INSTANCES;
 use super::{Caller, Outcome, Service};
 use crate::catalogue::{Expect, Write};
 use crate::error::{Fault, FaultKind, Result};
-use crate::guard::{self, Verdict};
+use crate::guard::{self, Critical, Verdict};
 use crate::model::{
     Datasource, Deletion, Disk, DiskState, IdentityChoice, Instance, Model, Operation,
-    ProtectionState, Provisioning, Resource, ResourceId, WorkKind,
+    ProtectionState, Provisioning, Resource, ResourceId, Unlocked, WorkKind,
 };
 use std::collections::BTreeMap;
 
@@ -57,7 +58,8 @@ impl Service {
     ///
     /// # Errors
     /// `InvalidInput` with the field; `DatasourceAlreadyProtected`; `SnapshotGroupChanged`. What is
-    /// missing around the request fails the operation instead.
+    /// missing around the request fails the operation instead. `GuardRefused` when the policy
+    /// changes and the vault's guard does not consent.
     pub async fn instance_put(&self, caller: &Caller, spec: InstanceSpec) -> Result<Outcome> {
         let _change = self.change.lock().await;
         let id = spec.id.clone().ok_or_else(|| Fault::invalid("id", "The name is missing."))?;
@@ -66,6 +68,11 @@ impl Service {
         let old = self.catalogue.resource(&id).await?;
         let before = old.as_ref().and_then(Resource::as_instance).cloned();
         self.check_spec(&vault_head, before.as_ref(), &spec).await?;
+        if before.as_ref().is_some_and(|b| b.policy != spec.policy) {
+            let operations = &[Critical::ChangePolicy];
+            let intent = Intent { vault: &vault_head.id, on: &id, operations, deletes: None };
+            self.consent(caller, intent).await?;
+        }
         if before.is_none() {
             self.check_count(&vault_head.id, INSTANCES).await?;
         }
@@ -153,7 +160,7 @@ impl Service {
     /// Ends protection. By the vault's soft delete the points stay for a while or go.
     ///
     /// # Errors
-    /// When the catalogue cannot be written.
+    /// `GuardRefused` without the consent of the vault's guard.
     pub async fn instance_delete(
         &self,
         caller: &Caller,
@@ -167,6 +174,11 @@ impl Service {
             return Ok(None);
         };
         let (_, vault) = self.vault(&instance.vault).await?;
+        let operations = &[Critical::DeleteInstance];
+        let deletes = Some(Unlocked::Instance(instance.unique_id));
+        let home = &instance.vault;
+        let spent =
+            self.consent(caller, Intent { vault: home, on: id, operations, deletes }).await?;
         let now = self.env.domain();
         let begun = self.begin(caller, id, vault.unique_id);
         let holder = instance.unique_id.to_string();
@@ -178,15 +190,17 @@ impl Service {
         let operation = match guard::delete_instance(&vault, now) {
             Verdict::KeepUntil(purge_at) => {
                 instance.deletion = Some(Deletion {
+                    was: old.id.clone(),
                     at: now,
                     purge_at,
                     activity: caller.correlation,
                     state_before: instance.state,
                 });
                 instance.state = ProtectionState::SoftDeleted;
-                let kept = self.deleted_id(&instance, id).await?;
+                let id = self.deleted_id(&instance, id).await?;
                 let model = Model::Instance(instance);
-                let new = self.written(caller, None, &kept, "", old.tags.clone(), model);
+                let modified = self.stamp(caller);
+                let new = Resource { id, modified, version: 1, model, ..old.clone() };
                 writes.push(Write::PutResource(new, Expect::Absent));
                 self.done(begun)
             }
@@ -196,6 +210,7 @@ impl Service {
                 begun
             }
         };
+        writes.extend(spent);
         writes.push(Write::PutOperation(operation.clone()));
         self.apply(writes).await?;
         self.nudge.notify_one();
@@ -205,7 +220,8 @@ impl Service {
     /// Pauses or resumes protection; None when there is nothing to do.
     ///
     /// # Errors
-    /// `NotFound`; `InstanceState` when the instance is in no state for it.
+    /// `NotFound`; `InstanceState` when the instance is in no state for it; `GuardRefused` when
+    /// protection pauses and the vault's guard does not consent.
     pub async fn transition(
         &self,
         caller: &Caller,
@@ -236,6 +252,17 @@ impl Service {
                     .into());
             }
         };
+        if next == Configured {
+            self.require_policy(&instance).await?;
+        }
+        let operations: &[Critical] = match transition {
+            Transition::Stop => &[Critical::StopProtection],
+            Transition::Suspend => &[Critical::SuspendBackups],
+            Transition::ResumeProtection | Transition::ResumeBackups => &[],
+        };
+        let home = &instance.vault;
+        let intent = Intent { vault: home, on: id, operations, deletes: None };
+        self.consent(caller, intent).await?;
         instance.state = next;
         let (_, vault) = self.vault(&instance.vault).await?;
         let tags = old.tags.clone();
@@ -247,6 +274,19 @@ impl Service {
         ])
         .await?;
         Ok(Some(operation))
+    }
+
+    /// Refuses to resume by a policy that was deleted while nothing was protected by it.
+    async fn require_policy(&self, instance: &Instance) -> Result<()> {
+        let found = self.catalogue.resource(&instance.policy).await?;
+        if found.as_ref().and_then(Resource::as_policy).is_some() {
+            return Ok(());
+        }
+        let message = format!("The backup policy '{}' no longer exists.", instance.policy.name());
+        Err(Fault::new(FaultKind::InstanceState, message)
+            .at(instance.policy.as_str())
+            .advise("PUT the backup instance with another policy, then resume its protection.")
+            .into())
     }
 
     async fn deleted_id(&self, instance: &Instance, id: &ResourceId) -> Result<ResourceId> {

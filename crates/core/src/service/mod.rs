@@ -6,12 +6,16 @@
 //! themselves are one list each, so a crash leaves either none or all of them.
 
 mod backup;
+mod consent;
+mod deleted;
 mod disk;
 mod door;
+mod export;
 mod first;
 mod folder;
 mod grant;
 mod group;
+mod guard_proxy;
 mod identity;
 mod instance;
 mod job;
@@ -20,35 +24,45 @@ mod policy;
 mod prerequisite;
 mod principal;
 mod resource;
+mod resource_guard;
 mod restore;
 mod role;
+mod settle;
 mod snapshot;
+mod sync;
 mod vault;
 
 pub(crate) use backup::running;
 pub(crate) use disk::{FOOTER_BYTES, volume_name};
+pub(crate) use export::{ends, exporting, output};
 pub(crate) use instance::whole;
 pub(crate) use operation::log;
 pub(crate) use snapshot::{parse_key, stored};
 
 pub use disk::{DiskPatch, DiskSpec, OriginSpec};
+pub use export::{Document, JobForm};
 pub use first::FirstStart;
 pub use group::GroupSpec;
 pub use identity::{IDENTITY_ASSIGN, IdentityChanges, UserIdentitySpec};
 pub use instance::{InstanceSpec, Transition};
+pub use job::{JobQuery, PointQuery};
 pub use operation::Outcome;
 pub use principal::{
     PRINCIPAL_DELETE, PRINCIPAL_NAME_MAX, PRINCIPAL_WRITE, PRINCIPALS_MAX, PrincipalQuery,
     SECRETS_MAX, SecretSpec, SignIn,
 };
+pub use resource_guard::GuardSpec;
 pub use restore::RestoreSpec;
 pub use role::{ASSIGNMENTS_MAX, AssignmentSpec, ROLES_MAX, Rights};
+pub use settle::Rest;
 pub use snapshot::SnapshotSpec;
 pub use vault::{IdentitySpec, VaultPatch, VaultSettings, VaultSpec};
 
 use crate::catalogue::{Catalogue, CatalogueError, Write, sqlite::SqliteCatalogue};
 use crate::error::{Error, Fault, FaultKind, Result};
+use crate::hook::Hooks;
 use crate::limits::Limits;
+use crate::model::ResourceId;
 use crate::work::Meters;
 use door::Doors;
 use folder::Folder;
@@ -79,6 +93,10 @@ pub struct Settings {
     pub locations: Vec<String>,
     /// Parameters of a store that is made at first start.
     pub store_config: StoreConfig,
+    /// Nothing is flushed to stable storage: for services that are thrown away.
+    pub volatile: bool,
+    /// What those who test their automation may do to the service; None is nothing.
+    pub hooks: Option<Arc<Hooks>>,
 }
 
 /// Who asks.
@@ -92,6 +110,20 @@ pub struct Caller {
     pub name: String,
     /// Correlation id of the request.
     pub correlation: Uuid,
+    /// Object ids of others whose tokens the request carries. They count where a resource guard
+    /// asks for consent, and nowhere else.
+    pub auxiliary: Vec<Uuid>,
+    /// Requests of a resource guard that the request's body names.
+    pub guard_requests: Vec<ResourceId>,
+}
+
+impl Caller {
+    /// A caller who comes alone.
+    #[must_use]
+    pub fn new(object_id: Uuid, client_id: Uuid, name: String, correlation: Uuid) -> Self {
+        let (auxiliary, guard_requests) = (vec![], vec![]);
+        Self { object_id, client_id, name, correlation, auxiliary, guard_requests }
+    }
 }
 
 /// The domain, opened on a data folder.
@@ -115,6 +147,7 @@ pub struct Service {
     /// What is opened behind grants.
     pub(crate) doors: Doors,
     workers: Mutex<JoinSet<()>>,
+    pub(crate) exports: export::Exports,
     folder: Folder,
 }
 
@@ -135,10 +168,13 @@ impl Service {
         settings: Settings,
         env: Env,
     ) -> Result<(Arc<Self>, Option<FirstStart>)> {
-        let folder = Folder::own(data)?;
-        let catalogue = SqliteCatalogue::open(&folder.join("catalogue.db"))
-            .await
-            .map_err(|e| Error::internal("opening the catalogue", e))?;
+        let folder = Folder::own(data, settings.volatile)?;
+        let file = folder.join("catalogue.db");
+        let catalogue = match settings.volatile {
+            false => SqliteCatalogue::open(&file).await,
+            true => SqliteCatalogue::open_volatile(&file).await,
+        };
+        let catalogue = catalogue.map_err(|e| Error::internal("opening the catalogue", e))?;
         folder.keep_private("catalogue.db")?;
         let catalogue: Arc<dyn Catalogue> = Arc::new(catalogue);
         let opened = first::open(&folder, &settings, &env, &*catalogue).await?;
@@ -159,6 +195,7 @@ impl Service {
             meters: Meters::default(),
             doors: Doors::default(),
             workers: Mutex::new(JoinSet::new()),
+            exports: export::Exports::open(&folder)?,
             folder,
             settings,
         });
@@ -228,6 +265,12 @@ impl Service {
         &self.env
     }
 
+    /// What tests may do to the service, if that was asked for.
+    #[must_use]
+    pub fn hooks(&self) -> Option<&Arc<Hooks>> {
+        self.settings.hooks.as_ref()
+    }
+
     /// Canonical names of the locations of this site.
     #[must_use]
     pub fn locations(&self) -> &[String] {
@@ -282,6 +325,12 @@ impl Service {
     /// Applies writes; a failed expectation becomes a conflict. What was opened behind grants that
     /// are removed is let go.
     pub(crate) async fn apply(&self, writes: Vec<Write>) -> Result<()> {
+        Ok(self.commit(writes).await?)
+    }
+
+    /// The same, for who tells apart why the catalogue refuses.
+    pub(crate) async fn commit(&self, writes: Vec<Write>) -> Result<(), CatalogueError> {
+        let writes = crate::hook::altered(self, writes);
         let closed = door::closed_by(&writes);
         self.catalogue.apply(writes).await?;
         for resource in closed {

@@ -47,7 +47,7 @@ impl Service {
             return Err(Fault::invalid(field, message).into());
         }
         self.check_said_location(&spec.disk).await?;
-        self.refuse_if_protected(before, spec).await
+        self.refuse_if_protected(before.map(|b| b.unique_id), &spec.disk.id).await
     }
 
     /// Refuses a request that says of its disk that it is where it is not.
@@ -63,17 +63,18 @@ impl Service {
         Err(Fault::invalid("properties.dataSourceInfo.resourceLocation", message).into())
     }
 
-    async fn refuse_if_protected(
+    /// Refuses a disk that an instance other than `own` protects.
+    pub(crate) async fn refuse_if_protected(
         &self,
-        before: Option<&Instance>,
-        spec: &InstanceSpec,
+        own: Option<Uuid>,
+        disk: &ResourceId,
     ) -> Result<()> {
-        let holder = self.catalogue.holder(&protector(&spec.disk.id)).await?;
-        let own = before.map(|b| b.unique_id.to_string());
+        let holder = self.catalogue.holder(&protector(disk)).await?;
+        let own = own.map(|id| id.to_string());
         if holder.is_none() || holder == own {
             return Ok(());
         }
-        let users = self.catalogue.instances_naming(&spec.disk.id).await?;
+        let users = self.catalogue.instances_naming(disk).await?;
         let by = users
             .iter()
             .find(|r| r.as_instance().is_some_and(|i| Some(i.unique_id.to_string()) == holder));

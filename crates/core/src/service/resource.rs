@@ -4,8 +4,8 @@ use super::{Caller, Service};
 use crate::catalogue::{Page, ResourceFilter};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{
-    Disk, DiskState, Group, Instance, Model, Policy, Resource, ResourceId, Snapshot, Stamp,
-    UserIdentity, Vault,
+    DeletedVault, Disk, DiskState, Group, GuardProxy, Instance, Model, Policy, Resource,
+    ResourceGuard, ResourceId, Snapshot, Stamp, UserIdentity, Vault,
 };
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ pub(crate) const VAULTS: &str = "microsoft.dataprotection/backupvaults";
 pub(crate) const POLICIES: &str = "microsoft.dataprotection/backupvaults/backuppolicies";
 /// Type of backup instances.
 pub(crate) const INSTANCES: &str = "microsoft.dataprotection/backupvaults/backupinstances";
-/// Type of deleted backup instances.
-pub(crate) const DELETED: &str = "microsoft.dataprotection/backupvaults/deletedbackupinstances";
+/// Type of what puts a vault under a guard.
+pub(crate) const PROXIES: &str = "microsoft.dataprotection/backupvaults/backupresourceguardproxies";
 
 impl Service {
     /// A resource, if it is there.
@@ -152,9 +152,20 @@ as_model! {
     vault, as_vault, Vault, Vault, "backup vault";
     policy, as_policy, Policy, Policy, "backup policy";
     instance, as_instance, Instance, Instance, "backup instance";
+    resource_guard, as_guard, Guard, ResourceGuard, "resource guard";
+    guard_proxy, as_guard_proxy, GuardProxy, GuardProxy, "resource guard proxy";
 }
 
 impl Resource {
+    /// The model, when this is a deleted vault.
+    #[must_use]
+    pub fn as_deleted_vault(&self) -> Option<&DeletedVault> {
+        match &self.model {
+            Model::DeletedVault(vault) => Some(vault),
+            _ => None,
+        }
+    }
+
     /// The model, when this is a resource group.
     #[must_use]
     pub fn as_group(&self) -> Option<&Group> {

@@ -1,14 +1,16 @@
 //! Restores: checked twice, and the new disk's name reserved in the instant the job is written.
 
+use super::consent::Intent;
 use super::prerequisite::{check_identity_id, chosen_user};
 use super::{Caller, Service};
 use crate::access::{self, Need};
 use crate::catalogue::{CatalogueError, Expect, Write};
 use crate::error::{Fault, FaultKind, Result};
+use crate::guard::Critical;
 use crate::model::{
-    CrossSubscription, DataStore, Datasource, Disk, DiskState, IdentityChoice, Instance,
-    JobCategory, Model, Operation, Origin, Point, PointRef, PointState, Provisioning, Resource,
-    ResourceId, Vault, WorkKind,
+    DataStore, Datasource, Disk, DiskState, IdentityChoice, Instance, JobCategory, Model,
+    Operation, Origin, Point, PointRef, PointState, Provisioning, Resource, ResourceId, Vault,
+    WorkKind,
 };
 use std::collections::BTreeMap;
 
@@ -51,7 +53,7 @@ impl Service {
     /// Queues a restore; the operation ends at once and names the job.
     ///
     /// # Errors
-    /// As [`Service::validate_restore`].
+    /// As [`Service::validate_restore`]; `GuardRefused` without the consent of the vault's guard.
     pub async fn restore_start(
         &self,
         caller: &Caller,
@@ -63,6 +65,9 @@ impl Service {
         let (vault_head, vault) = self.vault(&instance.vault).await?;
         check_restore(&spec)?;
         let point = self.point(id, &spec.point).await?;
+        let operations = &[Critical::Restore];
+        let intent = Intent { vault: &vault_head.id, on: id, operations, deletes: None };
+        self.consent(caller, intent).await?;
         let mut operation = self.begin(caller, &vault_head.id, vault.unique_id);
         let most = self.settings.limits.table().restores_per_day;
         let mut checked = self.check_target(&vault, &instance, &point, &spec).await;
@@ -96,7 +101,7 @@ impl Service {
             Write::AddWork(work),
             Write::PutOperation(operation.clone()),
         ];
-        match self.catalogue.apply(writes).await {
+        match self.commit(writes).await {
             Ok(()) => {
                 self.nudge.notify_one();
                 Ok(operation)
@@ -140,7 +145,8 @@ impl Service {
         point: &Point,
         spec: &RestoreSpec,
     ) -> Result<()> {
-        let home = self.vault(&instance.vault).await?.0.location;
+        let home = self.vault(&instance.vault).await?.0;
+        let (vault_id, home) = (home.id, home.location);
         let wanted = spec.location.as_deref().or(spec.target.location.as_deref());
         if let Some(wanted) = wanted
             && super::canonical_location(wanted) != super::canonical_location(&home)
@@ -153,10 +159,11 @@ impl Service {
                 .into());
         }
         let target = &spec.target.id;
-        let other = target.subscription() != instance.disk.id.subscription();
-        if other && vault.cross_subscription != CrossSubscription::Enabled {
+        if !vault.cross_subscription.allows(&vault_id, target) {
             let message = "The vault does not allow restores to other subscriptions.";
-            return Err(Fault::new(FaultKind::CrossSubscriptionRefused, message).into());
+            return Err(Fault::new(FaultKind::CrossSubscriptionRefused, message)
+                .at("restoreTargetInfo.datasourceInfo.resourceID")
+                .into());
         }
         let group = target.group_id().ok_or_else(|| target_group_missing(target))?;
         let ours = self.subscription.to_string();

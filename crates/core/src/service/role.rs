@@ -79,6 +79,18 @@ impl Service {
             .into())
     }
 
+    /// At which of these scopes the caller may do `action`.
+    pub(crate) async fn allowed(
+        &self,
+        caller: &Caller,
+        action: &str,
+        mut scopes: Vec<ResourceId>,
+    ) -> Result<Vec<ResourceId>> {
+        let rights = self.rights(caller).await?;
+        scopes.retain(|scope| rights.allow(action, scope));
+        Ok(scopes)
+    }
+
     /// Which of these needs a principal lacks.
     pub(crate) async fn missing(
         &self,
@@ -273,7 +285,7 @@ impl Service {
     }
 }
 
-fn role_of(custom: &[RoleDefinition], id: Uuid) -> Option<&RoleDefinition> {
+pub(super) fn role_of(custom: &[RoleDefinition], id: Uuid) -> Option<&RoleDefinition> {
     access::built_in().iter().chain(custom).find(|r| r.id == id)
 }
 

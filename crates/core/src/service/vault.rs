@@ -3,14 +3,16 @@
 //! A setting that a request leaves out stays as it is, and one that is meant to be final
 //! (`AlwaysOn`, `Locked`, `PermanentlyDisabled`) never goes back, by whatever request.
 
+use super::consent::Intent;
 use super::identity::IdentityChanges;
 use super::resource::INSTANCES;
 use super::{Caller, Outcome, Service};
 use crate::catalogue::{Expect, ResourceFilter, Write};
 use crate::error::{Fault, FaultKind, Result};
+use crate::guard;
 use crate::model::{
-    CrossSubscription, Identity, Immutability, Model, Operation, Resource, ResourceId, SoftDelete,
-    SoftDeleteState, StorageSetting, Vault,
+    CostGranularity, CrossSubscription, Identity, Immutability, Model, Operation, Resource,
+    ResourceId, SoftDelete, SoftDeleteState, StorageSetting, Vault,
 };
 use std::collections::BTreeMap;
 
@@ -18,6 +20,9 @@ use std::collections::BTreeMap;
 const SOFT_DELETE_DAYS: f64 = 14.0;
 /// Fewest and most days of soft delete.
 const SOFT_DELETE_DAYS_RANGE: std::ops::RangeInclusive<f64> = 14.0..=180.0;
+
+/// The redundancy that restores to another region would need.
+const GEO_REDUNDANT: &str = "GeoRedundant";
 
 /// A vault as a client wants it.
 #[derive(Clone, Debug)]
@@ -68,13 +73,15 @@ pub struct VaultSettings {
     pub alert_on_failures: Option<bool>,
     pub cross_subscription: Option<CrossSubscription>,
     pub cross_region: Option<bool>,
+    pub cost: Option<CostGranularity>,
 }
 
 impl Service {
     /// Makes or changes a vault.
     ///
     /// # Errors
-    /// `InvalidInput` with the field, `OneWaySetting`, `LocationChanged`, `GroupNotFound`.
+    /// `InvalidInput` with the field, `OneWaySetting`, `LocationChanged`, `GroupNotFound`;
+    /// `GuardRefused` when the vault's guard does not consent to weaker settings.
     pub async fn vault_put(&self, caller: &Caller, spec: VaultSpec) -> Result<Outcome> {
         let location = self.location(&spec.location)?;
         let _change = self.change.lock().await;
@@ -85,6 +92,7 @@ impl Service {
         }
         let before = old.as_ref().and_then(Resource::as_vault);
         let vault = self.settled_vault(before, &spec.id, &spec.settings).await?;
+        self.consent_to_change(caller, &spec.id, before, &vault).await?;
         let head = (spec.id.clone(), location, spec.tags);
         let family = vault.unique_id;
         let (new, mut writes) =
@@ -108,6 +116,7 @@ impl Service {
         let _change = self.change.lock().await;
         let (old, before) = self.vault(id).await?;
         let vault = self.settled_vault(Some(&before), id, &patch.settings).await?;
+        self.consent_to_change(caller, id, Some(&before), &vault).await?;
         let tags = patch.tags.unwrap_or_else(|| old.tags.clone());
         let head = (id.clone(), old.location.clone(), tags);
         let mut identity = patch.identity;
@@ -119,10 +128,11 @@ impl Service {
         Ok(new)
     }
 
-    /// Deletes a vault; None when there was none. Soft-deleted instances do not hold it.
+    /// Deletes a vault; None when there was none. Soft-deleted instances do not hold it: they go
+    /// where it goes, and by its soft delete it can be had back.
     ///
     /// # Errors
-    /// `VaultNotEmpty`, with the names of what is in it.
+    /// `VaultNotEmpty`, with the names of what is in it; `GuardInUse` under a guard.
     pub async fn vault_delete(
         &self,
         caller: &Caller,
@@ -135,37 +145,47 @@ impl Service {
         let Some(vault) = old.as_vault() else {
             return Ok(None);
         };
+        self.refuse_if_guarded(id).await?;
         let filter = ResourceFilter { under: Some(id.clone()), ..ResourceFilter::default() };
-        let inside: Vec<String> = self
-            .all(filter)
-            .await?
+        let inside = self.all(filter).await?;
+        let alive: Vec<&str> = inside
             .iter()
-            .filter(|r| r.id != *id && r.as_instance().is_none_or(|i| i.deletion.is_none()))
-            .map(|r| r.id.name().to_owned())
+            .filter(|r| r.as_instance().is_none_or(|i| i.deletion.is_none()))
+            .map(|r| r.id.name())
             .collect();
-        if !inside.is_empty() {
+        if !alive.is_empty() {
             let message = format!(
                 "Cannot delete the Backup vault '{}' as there are existing backup instances or \
                  backup policies in the vault: {}.",
                 id.name(),
-                inside.join(", ")
+                alive.join(", ")
             );
             return Err(Fault::new(FaultKind::VaultNotEmpty, message)
                 .advise("Delete all backup instances and backup policies, then the vault.")
                 .into());
         }
         let operation = self.done(self.begin(caller, id, vault.unique_id));
-        let mut writes = vec![
-            Write::RequireResource(id.clone(), old.version),
-            Write::DeleteResource(id.clone()),
-            Write::PutOperation(operation.clone()),
-        ];
-        writes.extend(vault.identity.system.map(Write::DeletePrincipal));
+        let mut writes = self.vault_removal(caller, &old, &inside.iter().collect::<Vec<_>>())?;
+        writes.push(Write::PutOperation(operation.clone()));
         self.apply(writes).await?;
         Ok(Some(operation))
     }
 
-    async fn vault_writes(
+    /// Asks the vault's guard about what weakens it, however the request words it.
+    async fn consent_to_change(
+        &self,
+        caller: &Caller,
+        id: &ResourceId,
+        before: Option<&Vault>,
+        after: &Vault,
+    ) -> Result<()> {
+        let operations = before.map(|before| guard::of_vault_change(before, after));
+        let operations = &operations.unwrap_or_default();
+        let intent = Intent { vault: id, on: id, operations, deletes: None };
+        self.consent(caller, intent).await.map(drop)
+    }
+
+    pub(super) async fn vault_writes(
         &self,
         caller: &Caller,
         old: Option<&Resource>,
@@ -183,7 +203,7 @@ impl Service {
         Ok((new, writes))
     }
 
-    async fn settled_vault(
+    pub(super) async fn settled_vault(
         &self,
         before: Option<&Vault>,
         id: &ResourceId,
@@ -192,12 +212,13 @@ impl Service {
         let mut vault = before.cloned().unwrap_or_else(|| Vault {
             unique_id: self.env.uuid(),
             identity: Identity::default(),
-            storage: vec![],
+            storage: default_storage(),
             soft_delete: SoftDelete { state: SoftDeleteState::On, days: SOFT_DELETE_DAYS },
             immutability: Immutability::Disabled,
             alert_on_failures: true,
             cross_subscription: CrossSubscription::Enabled,
             cross_region: None,
+            cost: None,
         });
         if let Some(storage) = &wanted.storage {
             if before.is_some() && vault.storage != *storage {
@@ -270,8 +291,20 @@ fn settle(vault: &mut Vault, wanted: &VaultSettings) -> Result<()> {
         one_way(vault.cross_region.unwrap_or_default(), on, true, field)?;
         vault.cross_region = Some(on);
     }
+    let geo = vault.storage.iter().any(|s| s.redundancy == GEO_REDUNDANT);
+    if vault.cross_region == Some(true) && !geo {
+        let field = "properties.featureSettings.crossRegionRestoreSettings.state";
+        let message = format!("crossRegionRestoreSettings needs {GEO_REDUNDANT} storageSettings.");
+        return Err(Fault::invalid(field, message).into());
+    }
+    vault.cost = wanted.cost.or(vault.cost);
     vault.alert_on_failures = wanted.alert_on_failures.unwrap_or(vault.alert_on_failures);
     Ok(())
+}
+
+/// The storage of a vault whose request names none. It steers nothing for disks.
+fn default_storage() -> Vec<StorageSetting> {
+    vec![StorageSetting { store: "VaultStore".into(), redundancy: "LocallyRedundant".into() }]
 }
 
 fn one_way<T: PartialEq>(now: T, wanted: T, last: T, field: &str) -> Result<()> {

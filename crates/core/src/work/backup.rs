@@ -6,8 +6,8 @@ use crate::access;
 use crate::catalogue::{Expect, Write};
 use crate::error::{Fault, FaultKind, Result};
 use crate::model::{
-    Disk, DoomedPoint, Instance, Job, Model, Point, PointRef, PointState, Provisioning, Resource,
-    ResourceId, Snapshot, Stamp,
+    Disk, DoomedPoint, Instance, Job, Model, Point, PointRef, PointState, Policy, Provisioning,
+    Resource, ResourceId, Snapshot, Stamp,
 };
 use crate::retention;
 use crate::service::{parse_key, running, whole};
@@ -33,8 +33,10 @@ pub(super) async fn run(task: &Task, id: &ResourceId, point: &str, snapshot: &st
         record(task, &mut job, (&disk_head, &disk), snapshot, taken).await?;
     }
     task.step("backup.settle").await?;
+    let _change = task.service.change.lock().await;
     let mut writes = task.endings(None).await?;
     let instance = job.instance_unique_id;
+    writes.extend(task.service.found_standing(&job.instance, instance, None).await?);
     writes.push(Write::Release { name: running(instance), holder: job.id.to_string() });
     writes.push(task.finish());
     task.apply(writes).await
@@ -93,7 +95,7 @@ async fn record(
     if instance.unique_id != job.instance_unique_id {
         return Err(Fault::not_found("backup instance", &job.instance).into());
     }
-    let (policy_head, policy) = service.policy(&instance.policy).await?;
+    let (policy_head, policy) = rules(task, job, &instance).await?;
     let tag = job.tag.clone().unwrap_or_default();
     let record = taken.record;
     let expires = match crate::policy::retention_of(&policy, &tag) {
@@ -128,6 +130,15 @@ async fn record(
         task.done(RECORD, serde_json::Value::Null),
     ])
     .await
+}
+
+/// The policy by which the tag was chosen; the instance may have moved to another one meanwhile.
+async fn rules(task: &Task, job: &Job, instance: &Instance) -> Result<(Resource, Policy)> {
+    let found = task.service.find(&job.policy).await?;
+    match found.and_then(|r| r.as_policy().cloned().map(|policy| (r, policy))) {
+        Some(found) => Ok(found),
+        None => task.service.policy(&instance.policy).await,
+    }
 }
 
 fn snapshot_id(group: &ResourceId, name: &str) -> Result<ResourceId> {
@@ -177,13 +188,16 @@ pub(super) async fn fail(task: &Task, id: &ResourceId, point: &str, fault: &Faul
     let Some(job) = task.job().await? else {
         return task.apply(vec![task.finish()]).await;
     };
+    let _change = task.service.change.lock().await;
     let listed = task.service.catalogue.point(job.instance_unique_id, point).await?.is_some();
     let mut writes = task.endings(Some(fault)).await?;
     if !listed {
         let unlisted = DoomedPoint { key: point.into(), disk: None };
         writes.push(task.service.discard(vec![], vec![unlisted]));
     }
-    let name = running(job.instance_unique_id);
+    let owner = job.instance_unique_id;
+    writes.extend(task.service.found_standing(&job.instance, owner, Some(fault)).await?);
+    let name = running(owner);
     writes.push(Write::Release { name, holder: job.id.to_string() });
     writes.push(task.finish());
     tracing::warn!(instance = %id, job = %job.id, "a backup failed");

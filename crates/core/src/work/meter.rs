@@ -62,9 +62,16 @@ impl Watch for Meter {
 /// The job of running work, if it is one, and its meter.
 type Running = (Option<Uuid>, Arc<Meter>);
 
-/// What runs in this process, by work.
+/// What runs in this process, by work, and what it left for later.
 #[derive(Debug, Default)]
-pub(crate) struct Meters(Mutex<HashMap<Uuid, Running>>);
+pub(crate) struct Meters(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    running: HashMap<Uuid, Running>,
+    /// Work that has to wait for others, with the fence of its lease. No more than is queued.
+    waiting: HashMap<Uuid, i64>,
+}
 
 impl Meters {
     /// Enters work that begins; answers the meter of an older attempt that has not ended, and
@@ -75,7 +82,9 @@ impl Meters {
         job: Option<Uuid>,
         meter: &Arc<Meter>,
     ) -> Option<Arc<Meter>> {
-        match self.lock().entry(work) {
+        let mut known = self.lock();
+        known.waiting.remove(&work);
+        match known.running.entry(work) {
             Entry::Occupied(older) => Some(Arc::clone(&older.get().1)),
             Entry::Vacant(place) => {
                 place.insert((job, Arc::clone(meter)));
@@ -85,16 +94,36 @@ impl Meters {
     }
 
     pub(super) fn remove(&self, work: Uuid) {
-        self.lock().remove(&work);
+        self.lock().running.remove(&work);
+    }
+
+    /// Notes that work has to wait for others.
+    pub(super) fn wait(&self, work: Uuid, fence: i64) {
+        self.lock().waiting.insert(work, fence);
+    }
+
+    /// How many work items wait for others.
+    pub(crate) fn waiting(&self) -> u64 {
+        u64::try_from(self.lock().waiting.len()).unwrap_or(u64::MAX)
+    }
+
+    /// The work that waited for others, with its fences; from now on it counts as due.
+    pub(crate) fn wake(&self) -> Vec<(Uuid, i64)> {
+        self.lock().waiting.drain().collect()
+    }
+
+    /// Whether no work runs here.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock().running.is_empty()
     }
 
     /// The meter of a job that runs here.
     pub(crate) fn of(&self, job: Uuid) -> Option<Arc<Meter>> {
-        let running = self.lock();
-        running.values().find(|(of, _)| *of == Some(job)).map(|(_, meter)| Arc::clone(meter))
+        let known = self.lock();
+        known.running.values().find(|(of, _)| *of == Some(job)).map(|(_, meter)| Arc::clone(meter))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Running>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

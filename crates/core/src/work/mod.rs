@@ -7,6 +7,7 @@
 
 mod backup;
 mod discard;
+mod export;
 mod fill;
 mod made;
 mod meter;
@@ -52,19 +53,31 @@ const TIDY: Duration = Duration::from_secs(3600);
 /// How long ended operations can be polled, domain time.
 const OPERATIONS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Removes operations that nobody polls any more, at once and then every hour.
+/// Removes operations that nobody polls any more and documents whose time is over, at once and then
+/// every hour.
 pub(crate) async fn tidy(service: Arc<Service>) {
     let mut stopping = service.stopping.subscribe();
     loop {
-        let before = service.env.domain().checked_sub(OPERATIONS_KEPT).unwrap_or_default();
-        if let Err(error) = service.apply(vec![Write::ForgetOperations(before)]).await {
+        if let Err(error) = forget_operations(&service).await {
             crate::service::log(error);
+        }
+        let (held, now) = (Arc::clone(&service), service.env.real());
+        match tokio::task::spawn_blocking(move || held.exports.sweep_expired(now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => drop(crate::service::log(error)),
+            Err(error) => tracing::error!(%error, "old exports could not be swept"),
         }
         tokio::select! {
             () = tokio::time::sleep(TIDY) => {}
             _ = stopping.wait_for(|s| *s) => return,
         }
     }
+}
+
+/// Removes operations that nobody polls any more.
+pub(crate) async fn forget_operations(service: &Service) -> Result<()> {
+    let before = service.env.domain().checked_sub(OPERATIONS_KEPT).unwrap_or_default();
+    service.apply(vec![Write::ForgetOperations(before)]).await
 }
 
 /// Works until the service stops.
@@ -109,18 +122,17 @@ async fn one(service: &Arc<Service>, work: Work) {
         task.work.fence,
         Arc::clone(&task.meter),
     ));
-    let outcome = if task.work.fence > ATTEMPTS_MAX && task.work.kind.may_fail() {
-        let message = format!("The work was given up after {ATTEMPTS_MAX} attempts.");
-        Err(Fault::new(FaultKind::Internal, message).into())
+    let hooks = service.hooks();
+    if let Some(fault) = hooks.and_then(|hooks| hooks.faults().doom_of(task.work.id)) {
+        task.settle_failure(fault.into()).await;
     } else {
-        task.run().await
-    };
+        task.attempt_once().await;
+    }
     renewing.abort();
-    match outcome {
-        Ok(true) => {}
-        Ok(false) => task.leave_for_later().await,
-        Err(error) if error.kind() == FaultKind::Unavailable => task.leave_for_later().await,
-        Err(error) => task.settle_failure(error).await,
+    if let (Some(hooks), Ok(Some(job))) = (hooks, task.job().await)
+        && job.status != JobStatus::InProgress
+    {
+        hooks.note_ended(job);
     }
     service.meters.remove(task.work.id);
     service.announce_end();
@@ -143,6 +155,22 @@ async fn renew(service: Arc<Service>, work: Uuid, fence: i64, meter: Arc<Meter>)
 }
 
 impl Task {
+    /// Does the work and settles what came of it.
+    async fn attempt_once(&self) {
+        let outcome = if self.work.fence > ATTEMPTS_MAX && self.work.kind.may_fail() {
+            let message = format!("The work was given up after {ATTEMPTS_MAX} attempts.");
+            Err(Fault::new(FaultKind::Internal, message).into())
+        } else {
+            self.run().await
+        };
+        match outcome {
+            Ok(true) => {}
+            Ok(false) => self.leave_for_later().await,
+            Err(error) if error.kind() == FaultKind::Unavailable => self.leave_for_later().await,
+            Err(error) => self.settle_failure(error).await,
+        }
+    }
+
     /// True when the work is done, false when it has to wait for others.
     async fn run(&self) -> Result<bool> {
         match self.work.kind.clone() {
@@ -160,6 +188,7 @@ impl Task {
                 snapshot::run(self, &snapshot, unique_id).await?;
             }
             WorkKind::Fill { disk, unique_id } => fill::run(self, &disk, unique_id).await?,
+            WorkKind::Export { vault } => export::run(self, vault).await?,
         }
         Ok(true)
     }
@@ -179,8 +208,9 @@ impl Task {
     async fn leave_for_later(&self) {
         let until = self.service.env.real().checked_add(LATER).unwrap_or_default();
         let (work, fence) = (self.work.id, self.work.fence);
-        if let Err(error) = self.service.catalogue.renew_work(work, fence, until).await {
-            tracing::debug!(%work, %error, "work that waits lost its lease");
+        match self.service.catalogue.renew_work(work, fence, until).await {
+            Ok(()) => self.service.meters.wait(work, fence),
+            Err(error) => tracing::debug!(%work, %error, "work that waits lost its lease"),
         }
     }
 
@@ -287,6 +317,7 @@ impl Task {
                 snapshot::fail(self, &snapshot, unique_id, &point, &fault).await
             }
             WorkKind::Fill { disk, unique_id } => made::fail(self, &disk, unique_id, &fault).await,
+            WorkKind::Export { vault } => export::fail(self, vault, &fault).await,
             WorkKind::Purge { .. } | WorkKind::Discard { .. } => Ok(()),
         };
         if let Err(error) = settled {

@@ -227,6 +227,10 @@ impl Source for ViewSource<'_> {
     fn allocated(&self, range: Range<u64>) -> std::io::Result<Vec<Range<u64>>> {
         self.0.allocated(range).map_err(std::io::Error::other)
     }
+
+    fn prefetch(&self, range: Range<u64>) {
+        self.0.prefetch(range);
+    }
 }
 
 /// The volume of a disk that is written.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tresor_core::hook::Hooks;
 use tresor_core::limits::Limits;
 use tresor_core::model::{
     Access, BackupRule, DataStore, Datasource, Job, JobStatus, Lifecycle, Operation,
@@ -38,6 +39,8 @@ pub fn settings(folder: &Path) -> Settings {
         workers: 2,
         locations: vec!["westus".into(), "eastus".into()],
         store_config: StoreConfig::default(),
+        volatile: false,
+        hooks: None,
     }
 }
 
@@ -59,18 +62,18 @@ impl World {
 
     /// A world with these quotas and this environment, in which nobody works yet.
     pub async fn of(limits: Limits, env: Env) -> Self {
+        Self::hooked(limits, env, None).await
+    }
+
+    /// The same with hooks.
+    pub async fn hooked(limits: Limits, env: Env, hooks: Option<Arc<Hooks>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { limits, ..settings(folder.path()) };
+        let settings = Settings { limits, hooks, ..settings(folder.path()) };
         let (service, first) = Service::open(folder.path(), settings, env).await.unwrap();
         service.confirm_first_start().await.unwrap();
         let first = first.unwrap();
         let owner = service.sign_in(first.client_id, &first.client_secret).await.unwrap().unwrap();
-        let caller = Caller {
-            object_id: owner.object_id,
-            client_id: owner.client_id,
-            name: owner.name,
-            correlation: Uuid::nil(),
-        };
+        let caller = Caller::new(owner.object_id, owner.client_id, owner.name, Uuid::nil());
         Self { service, caller, folder }
     }
 

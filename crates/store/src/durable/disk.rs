@@ -52,6 +52,52 @@ impl Files for Disk {
     }
 }
 
+/// The same without any flush: for folders that nobody wants back after a loss of power, such as
+/// those of a service that is thrown away after a test.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Volatile;
+
+impl Files for Volatile {
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        Disk.make_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        // What a flush of a missing folder answers is part of what callers rely on.
+        fs::metadata(dir).map(|_| ())
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Written>> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        Ok(Box::new(Unflushed(file)))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Disk.link(from, to)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Disk.remove(path)
+    }
+}
+
+/// A file that is left to the page cache.
+struct Unflushed(File);
+
+impl Written for Unflushed {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Write::write_all(&mut self.0, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A file that only grows.
 struct Fresh {
     file: File,
@@ -116,6 +162,24 @@ impl Fresh {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn volatile_files_keep_the_same_rules_about_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let durable = super::super::Durable::new(std::sync::Arc::new(Volatile));
+        let (temporary, path) = (folder.path().join("t"), folder.path().join("p"));
+        durable.create(&temporary, &path, &[b"one", b" two"]).unwrap();
+        let taken = durable.create(&temporary, &path, &[b"three"]).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one two");
+        durable.replace(&temporary, &path, &[b"four"]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"four");
+        durable.remove(&path).unwrap();
+        durable.remove(&path).unwrap();
+        assert!(folder.path().read_dir().unwrap().next().is_none(), "something was left");
+        let missing = folder.path().join("missing");
+        assert_eq!(Volatile.sync_dir(&missing).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 
     #[test]
     fn large_files_are_what_was_written() {

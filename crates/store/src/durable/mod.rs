@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use disk::Disk;
+pub use disk::{Disk, Volatile};
 
 /// The file operations that durable writing needs.
 pub trait Files: Send + Sync + fmt::Debug {

@@ -163,9 +163,19 @@ impl<'a> Deposit<'a> {
         Ok(true)
     }
 
+    /// The id of a chunk.
+    pub(super) fn id(&self, chunk: &[u8]) -> Id {
+        self.inner.loader.hasher.id(Kind::Chunk, chunk)
+    }
+
     /// Stores `raw` unless the store has it already, and returns its id.
     pub(super) fn put(&self, kind: Kind, raw: &[u8], hand: &mut Hand) -> Result<Id> {
         let id = self.inner.loader.hasher.id(kind, raw);
+        self.put_as(id, kind, raw, hand)
+    }
+
+    /// The same where the id is known.
+    pub(super) fn put_as(&self, id: Id, kind: Kind, raw: &[u8], hand: &mut Hand) -> Result<Id> {
         if !self.is_new(&id, raw.len() as u64)? {
             return Ok(id);
         }

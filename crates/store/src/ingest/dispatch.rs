@@ -52,6 +52,7 @@ impl<'a> Dispatcher<'a> {
             let Some(job) = self.jobs.next()? else {
                 return Ok(());
             };
+            self.jobs.announce(&job);
             self.out.push_back(job.window);
             if self.send.send(job).is_err() {
                 // All workers ended: one of them sent the reason before.

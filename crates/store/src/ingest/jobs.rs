@@ -87,6 +87,27 @@ impl<'a> Jobs<'a> {
         Ok(found)
     }
 
+    /// Tells the source what a job is going to read, while the jobs before it are still at work.
+    /// Around a change the rest of the chunk that it lies in is read, too.
+    pub(super) fn announce(&self, job: &Job) {
+        match &job.part {
+            Part::Allocated(ranges) => {
+                ranges.iter().for_each(|range| self.source.prefetch(range.clone()));
+            }
+            Part::Changed(ranges) => {
+                let bounds = self.bounds(job.window);
+                let around = ranges.iter().map(|range| {
+                    let start = range.start.saturating_sub(margins::PREFETCH_AROUND);
+                    start.max(bounds.start)..range.end.saturating_add(margins::PREFETCH_AROUND)
+                });
+                let around: Vec<_> = around.collect();
+                for range in tidy(&around, bounds.end) {
+                    self.source.prefetch(range);
+                }
+            }
+        }
+    }
+
     fn bounds(&self, window: u64) -> Range<u64> {
         let start = self.new.start(window);
         start..start + u64::from(self.new.len(window))

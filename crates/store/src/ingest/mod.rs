@@ -107,11 +107,15 @@ pub struct Ingested {
     pub bytes_found_again: u64,
 }
 
-/// The map that a new one is made from.
+/// What is known from the parent.
 #[derive(Clone, Copy)]
 struct Old<'a> {
+    /// The map that the new one is made from; of zeros where everything is read.
     map: Tree,
-    /// Tidy ranges that cannot be read from it; all windows that they touch are cut again.
+    /// The parent's map where everything is read all the same: a chunk that it has at the same
+    /// place is hashed, and nothing more.
+    alike: Option<Tree>,
+    /// Tidy ranges of the parent that cannot be read; they are stored anew.
     wounds: &'a [Range<u64>],
 }
 
@@ -214,21 +218,22 @@ impl Ingest {
             return Err(Error::new(ErrorKind::Invalid, "the source has another size than planned"));
         }
         let lessons = self.store.inner().index.lessons();
-        let wounds = self.wounds(changed, watch)?;
+        let wounds = self.wounds(watch)?;
         let all = changed.map(|changed| [changed, &wounds].concat());
         let changed = all.as_deref();
         let window = self.store.config().window;
         let new = Tree::zero(self.plan.size, window);
-        let old = match (&self.parent, changed) {
-            (Some(parent), Some(_)) => parent.map,
-            _ => Tree::zero(self.plan.size, window),
+        let parent = self.parent.as_ref().map(|parent| parent.map);
+        let (map, alike) = match (parent, changed) {
+            (Some(parent), Some(_)) => (parent, None),
+            _ => (Tree::zero(self.plan.size, window), parent),
         };
         let delta = self.parent.as_ref().and(changed);
-        let jobs = Jobs::new(source, new, old, delta);
+        let jobs = Jobs::new(source, new, map, delta);
         watch.expect(jobs.work());
         let (packs, waiting) = sync_channel(margins::PACKS_WAITING);
         let deposit = Deposit::new(self, packs, watch);
-        let old = Old { map: old, wounds: &wounds };
+        let old = Old { map, alike, wounds: &wounds };
         let tree = process(&deposit, waiting, jobs, source, watch, old)?;
         let ingested = deposit.tally().ingested(tree.root(&self.store.inner().loader.hasher));
         // All that was taken over is whole, and all else was found or stored.
@@ -239,14 +244,10 @@ impl Ingest {
 
     /// What cannot be read of the parent: it is read from the source again and stored anew, which
     /// heals every point that shares it.
-    fn wounds(&self, changed: Option<&[Range<u64>]>, watch: &dyn Watch) -> Result<Vec<Range<u64>>> {
+    fn wounds(&self, watch: &dyn Watch) -> Result<Vec<Range<u64>>> {
         let inner = self.store.inner();
         match &self.parent {
-            Some(parent)
-                if changed.is_some()
-                    && inner.index.is_wounded()
-                    && !inner.index.is_whole(&parent.root) =>
-            {
+            Some(parent) if inner.index.is_wounded() && !inner.index.is_whole(&parent.root) => {
                 let wounds = inner.wounds(&parent.map, watch)?;
                 if !wounds.is_empty() {
                     let (point, count) = (parent.key, wounds.len());
@@ -414,7 +415,7 @@ fn work(
                 Some(tools) => tools,
                 none => none.insert((Cutter::new(deposit, source, watch), deposit.hand()?)),
             };
-            let leaf = cutter.cut(&job, &old.map, hand);
+            let leaf = cutter.cut(&job, &old, hand);
             deposit.rest(hand);
             leaf
         };

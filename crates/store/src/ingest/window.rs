@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
+use super::Old;
 use super::deposit::{Deposit, Hand};
 use super::jobs::{Job, Part};
 use crate::chunk::{BLOCK, Block, Blocks, Rule, Stretch};
@@ -10,9 +11,9 @@ use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::field::{part, part_mut};
 use crate::id::{Id, Kind};
-use crate::map::{Item, Node, Tree, leaf};
+use crate::map::{Item, Node, leaf};
 use crate::margins;
-use crate::source::{Source, Watch, covers};
+use crate::source::{Source, Watch, clip, covers};
 
 /// What is known about a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +51,12 @@ pub(super) struct Cutter<'a> {
     deposit: &'a Deposit<'a>,
     watch: &'a dyn Watch,
     window: Window<'a>,
+    /// Blocks that were hashed last, and found to be another chunk than the parent has there.
+    hashed: Option<(Range<u32>, Id)>,
 }
 
 /// An item of the parent's leaf and the blocks that it has.
-type Old = (Range<u32>, Item);
+type Numbered = (Range<u32>, Item);
 
 impl<'a> Cutter<'a> {
     pub(super) fn new(
@@ -74,20 +77,30 @@ impl<'a> Cutter<'a> {
             stops: Vec::new(),
             read: 0,
         };
-        Self { deposit, watch, window }
+        Self { deposit, watch, window, hashed: None }
     }
 
     /// Stores a window and its leaf; `None` if all of it is zero.
-    pub(super) fn cut(&mut self, job: &Job, old: &Tree, hand: &mut Hand) -> Result<Option<Id>> {
+    pub(super) fn cut(
+        &mut self,
+        job: &Job,
+        before: &Old<'_>,
+        hand: &mut Hand,
+    ) -> Result<Option<Id>> {
+        let old = &before.map;
         let (start, size) = (old.start(job.window), self.window.source.len());
         let len = size.saturating_sub(start).min(u64::from(old.window)) as usize;
         self.window.reset(start, len);
+        self.hashed = None;
         let items = match &job.part {
-            Part::Allocated(ranges) => self.whole(ranges, hand)?,
+            Part::Allocated(ranges) => {
+                let alike = self.alike(job.window, before)?;
+                self.whole(ranges, &alike, hand)?
+            }
             Part::Changed(_) if old.len(job.window) as usize != len => {
                 let all = start..start + len as u64;
                 let ranges = self.window.source.allocated(all).map_err(unreadable)?;
-                self.whole(&ranges, hand)?
+                self.whole(&ranges, &[], hand)?
             }
             Part::Changed(ranges) => {
                 let base = leaf(old, self.deposit.loader(), job.window);
@@ -98,7 +111,7 @@ impl<'a> Cutter<'a> {
                 {
                     // Nothing is known of the parent's window, and nothing needs to be.
                     let ranges = self.window.source.allocated(all).map_err(unreadable)?;
-                    self.whole(&ranges, hand)?
+                    self.whole(&ranges, &[], hand)?
                 } else {
                     let base = base?;
                     if ranges.is_empty() {
@@ -120,8 +133,29 @@ impl<'a> Cutter<'a> {
         self.deposit.put(Kind::Node, &node, hand).map(Some)
     }
 
-    /// Cuts a window of which everything in `ranges` has to be read.
-    fn whole(&mut self, ranges: &[Range<u64>], hand: &mut Hand) -> Result<Vec<Item>> {
+    /// The parent's items of a window that is read as a whole; none where they are not known or
+    /// cannot be read.
+    fn alike(&self, window: u64, before: &Old<'_>) -> Result<Vec<Numbered>> {
+        let len = self.window.len as u32;
+        let map = before.alike.filter(|map| window < map.windows() && map.len(window) == len);
+        let found = match map.map(|map| leaf(&map, self.deposit.loader(), window)) {
+            Some(Err(e)) if !damage::is_damage(&e) => return Err(e),
+            Some(Ok(Some((_, node)))) => number(node.items(len)?),
+            _ => return Ok(Vec::new()),
+        };
+        let whole =
+            |(blocks, _): &Numbered| clip(before.wounds, self.window.bytes(blocks)).is_empty();
+        Ok(found.into_iter().filter(whole).collect())
+    }
+
+    /// Cuts a window of which everything in `ranges` has to be read. Where the parent's chunk is
+    /// there again, that is all that has to be found out.
+    fn whole(
+        &mut self,
+        ranges: &[Range<u64>],
+        alike: &[Numbered],
+        hand: &mut Hand,
+    ) -> Result<Vec<Item>> {
         let blocks = self.window.blocks();
         self.window.states.fill(State::Hole);
         for range in ranges {
@@ -132,13 +166,52 @@ impl<'a> Cutter<'a> {
         let mut items = Vec::new();
         let mut at = 0;
         while at < blocks {
-            at = self.next(at, &mut items, hand, None)?;
+            at = match self.again(at, alike, &mut items)? {
+                Some(end) => end,
+                None => self.next(at, &mut items, hand, None)?,
+            };
         }
         Ok(items)
     }
 
+    /// Takes over the parent's chunk that begins at `at` if it is there again; returns its end.
+    fn again(&mut self, at: u32, alike: &[Numbered], items: &mut Vec<Item>) -> Result<Option<u32>> {
+        let place = alike.binary_search_by_key(&at, |(range, _)| range.start);
+        let found = place.ok().and_then(|place| alike.get(place));
+        let Some((range, item @ Item::Chunk { id, len })) = found else {
+            return Ok(None);
+        };
+        self.go_on()?;
+        self.window.forget(at);
+        let (rule, blocks) = (self.window.rule, self.window.blocks());
+        if !rule.repeats(&mut self.window, range, blocks)? {
+            return Ok(None);
+        }
+        let now = self.deposit.id(self.window.fetch(range)?);
+        // What the parent has can have been lost since: then it is stored, and healed, as new.
+        if now != *id || !self.deposit.knows(id, u64::from(*len))? {
+            self.hashed = Some((range.clone(), now));
+            return Ok(None);
+        }
+        self.deposit.tally().chunks.fetch_add(1, Ordering::Relaxed);
+        items.push(*item);
+        Ok(Some(range.end))
+    }
+
+    fn go_on(&self) -> Result<()> {
+        if self.deposit.stopped() || self.watch.cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "the backup was cancelled"));
+        }
+        Ok(())
+    }
+
     /// Cuts a window around its changed ranges and takes over the parent's items elsewhere.
-    fn around(&mut self, ranges: &[Range<u64>], old: &[Old], hand: &mut Hand) -> Result<Vec<Item>> {
+    fn around(
+        &mut self,
+        ranges: &[Range<u64>],
+        old: &[Numbered],
+        hand: &mut Hand,
+    ) -> Result<Vec<Item>> {
         let changed = self.prepare(ranges, old)?;
         let (blocks, reach) = (self.window.blocks(), self.window.rule.hole);
         let next_change = |from: u32| {
@@ -166,7 +239,7 @@ impl<'a> Cutter<'a> {
     }
 
     /// Marks what is known without reading; returns the changed blocks, merged.
-    fn prepare(&mut self, ranges: &[Range<u64>], old: &[Old]) -> Result<Vec<Range<u32>>> {
+    fn prepare(&mut self, ranges: &[Range<u64>], old: &[Numbered]) -> Result<Vec<Range<u32>>> {
         let window = &mut self.window;
         for (range, item) in old {
             if matches!(item, Item::Hole { .. }) {
@@ -206,11 +279,9 @@ impl<'a> Cutter<'a> {
         at: u32,
         items: &mut Vec<Item>,
         hand: &mut Hand,
-        base: Option<(&[Old], &[Range<u32>])>,
+        base: Option<(&[Numbered], &[Range<u32>])>,
     ) -> Result<u32> {
-        if self.deposit.stopped() || self.watch.cancelled() {
-            return Err(Error::new(ErrorKind::Cancelled, "the backup was cancelled"));
-        }
+        self.go_on()?;
         let rule = self.window.rule;
         let blocks = self.window.blocks();
         self.window.forget(at);
@@ -224,9 +295,13 @@ impl<'a> Cutter<'a> {
         }
         self.deposit.tally().chunks.fetch_add(1, Ordering::Relaxed);
         let same = base.and_then(|(old, changed)| unchanged(old, changed, &range));
-        let id = match same {
-            Some(id) => id,
-            None => self.deposit.put(Kind::Chunk, self.window.fetch(&range)?, hand)?,
+        let hashed = self.hashed.take().filter(|(blocks, _)| *blocks == range);
+        let id = match (same, hashed) {
+            (Some(id), _) => id,
+            (None, Some((_, id))) => {
+                self.deposit.put_as(id, Kind::Chunk, self.window.fetch(&range)?, hand)?
+            }
+            (None, None) => self.deposit.put(Kind::Chunk, self.window.fetch(&range)?, hand)?,
         };
         items.push(Item::Chunk { id, len });
         Ok(range.end)
@@ -362,7 +437,7 @@ impl Blocks for Window<'_> {
 }
 
 /// The items of a leaf with the blocks that they have.
-fn number(items: &[Item]) -> Vec<Old> {
+fn number(items: &[Item]) -> Vec<Numbered> {
     let mut at = 0;
     let mut out = Vec::with_capacity(items.len());
     for item in items {
@@ -375,7 +450,7 @@ fn number(items: &[Item]) -> Vec<Old> {
 
 /// Where cutting must begin so that a change at block `change` is seen rightly: see the module
 /// [`crate::chunk`].
-fn restart(old: &[Old], change: u32, reach: u32) -> u32 {
+fn restart(old: &[Numbered], change: u32, reach: u32) -> u32 {
     let place = old.partition_point(|(range, _)| range.end <= change);
     let start = |place: usize| old.get(place).map(|(range, _)| range.start);
     match start(place) {
@@ -386,14 +461,14 @@ fn restart(old: &[Old], change: u32, reach: u32) -> u32 {
 }
 
 /// Copies the parent's items in `range`, whose ends are boundaries of items.
-fn take_over(old: &[Old], range: Range<u32>, items: &mut Vec<Item>) {
+fn take_over(old: &[Numbered], range: Range<u32>, items: &mut Vec<Item>) {
     let first = old.partition_point(|(blocks, _)| blocks.start < range.start);
     let rest = old.get(first..).unwrap_or_default();
     items.extend(rest.iter().take_while(|(b, _)| b.end <= range.end).map(|(_, item)| *item));
 }
 
 /// The id of the parent's chunk that has exactly these blocks, if none of them changed.
-fn unchanged(old: &[Old], changed: &[Range<u32>], range: &Range<u32>) -> Option<Id> {
+fn unchanged(old: &[Numbered], changed: &[Range<u32>], range: &Range<u32>) -> Option<Id> {
     let place = old.binary_search_by_key(&range.start, |(blocks, _)| blocks.start).ok()?;
     let (blocks, item) = old.get(place)?;
     let touched = changed.iter().any(|c| c.start < range.end && range.start < c.end);

@@ -24,19 +24,9 @@ fn exports(
     endpoint: &Endpoint,
     identity: Option<&IdentityAccess>,
 ) -> Result<Zeroizing<String>> {
-    let ca_file = endpoint.ca_file.to_string_lossy();
-    let (tenant, client) = (owner.tenant.to_string(), owner.client_id.to_string());
-    let subscription = owner.subscription.to_string();
     let mut text = Zeroizing::new(String::new());
-    for (name, value) in [
-        ("BASE_URL", endpoint.base_url.as_str()),
-        ("TENANT_ID", &tenant),
-        ("CLIENT_ID", &client),
-        ("CLIENT_SECRET", &owner.client_secret),
-        ("SUBSCRIPTION_ID", &subscription),
-        ("CA_FILE", &ca_file),
-    ] {
-        writeln!(text, "export {name}={}", quoted(value))?;
+    for (name, value) in variables(owner, endpoint) {
+        writeln!(text, "export {name}={}", quoted(&value))?;
     }
     if let Some(identity) = identity {
         writeln!(text, "export IDENTITY_ENDPOINT={}", quoted(&identity.endpoint))?;
@@ -46,6 +36,22 @@ fn exports(
         }
     }
     Ok(text)
+}
+
+/// What a client needs, by the names that all examples use.
+pub(crate) fn variables(
+    owner: &Owner,
+    endpoint: &Endpoint,
+) -> [(&'static str, Zeroizing<String>); 6] {
+    let ca_file = endpoint.ca_file.to_string_lossy().into_owned();
+    [
+        ("BASE_URL", Zeroizing::new(endpoint.base_url.clone())),
+        ("TENANT_ID", Zeroizing::new(owner.tenant.to_string())),
+        ("CLIENT_ID", Zeroizing::new(owner.client_id.to_string())),
+        ("CLIENT_SECRET", owner.client_secret.clone()),
+        ("SUBSCRIPTION_ID", Zeroizing::new(owner.subscription.to_string())),
+        ("CA_FILE", Zeroizing::new(ca_file)),
+    ]
 }
 
 /// A POSIX shell word that means exactly `text`: within single quotes only the single quote itself

@@ -7,8 +7,11 @@ use anyhow::{Context, Result};
 use config::{Environment, File, FileFormat};
 use uuid::Uuid;
 
-use super::{Config, Identity};
+use super::{Config, DomainClock, Identity, Storage};
 use crate::usage::Usage;
+
+/// The setting whose default depends on whether the service is one for tests.
+const LISTEN: &str = "listen";
 
 /// Every environment variable that is a setting begins so.
 const PREFIX: &str = "TRESOR_";
@@ -49,19 +52,27 @@ impl Sources {
         let known = names(&defaults);
         let mut builder = config::Config::builder()
             .add_source(File::from_str(&toml::to_string(&defaults)?, FileFormat::Toml));
+        let mut file_sets = false;
         if let Some(path) = &self.file {
             let text = read(path)?;
-            check_file(path, &text, &known)?;
+            file_sets = check_file(path, &text, &known)?.contains(LISTEN);
             builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
         }
+        let environment_sets = self.environment.contains_key("TRESOR_LISTEN");
         builder = builder.add_source(environment(self.environment, &known)?);
+        let mut listens = file_sets || environment_sets;
         for (name, value) in self.flags {
+            listens |= name == LISTEN;
             builder = builder.set_override(name, value)?;
         }
-        let settings: Config = builder
+        let mut settings: Config = builder
             .build()
             .and_then(config::Config::try_deserialize)
             .map_err(|error| Usage::error(format!("a setting is not valid: {error}")))?;
+        if settings.test.ephemeral && !listens {
+            // Services of several tests run side by side.
+            settings.listen.set_port(0);
+        }
         check(&settings)?;
         Ok(settings)
     }
@@ -72,16 +83,18 @@ fn read(path: &Path) -> Result<String> {
         .with_context(|| Usage(format!("cannot read the configuration {}", path.display())))
 }
 
-fn check_file(path: &Path, text: &str, known: &BTreeSet<String>) -> Result<()> {
+/// The names that a file sets, all of which are known.
+fn check_file(path: &Path, text: &str, known: &BTreeSet<String>) -> Result<BTreeSet<String>> {
     let table: toml::Table = toml::from_str(text)
         .map_err(|error| Usage::error(format!("{}: {error}", path.display())))?;
-    match names(&table).difference(known).next() {
+    let set = names(&table);
+    match set.difference(known).next() {
         Some(name) => Err(Usage::error(format!(
             "{}: unknown setting \"{name}\"{}",
             path.display(),
             hint(name, known)
         ))),
-        None => Ok(()),
+        None => Ok(set),
     }
 }
 
@@ -160,7 +173,11 @@ fn check(settings: &Config) -> Result<()> {
         return Err(Usage::error("tokens.key_days must be from 1 to 365"));
     }
     check_identity(&settings.identity)?;
+    if settings.test.ephemeral && !settings.identity.listen.is_empty() {
+        return Err(Usage::error("identity.listen is not served by an ephemeral service"));
+    }
     settings.store.check().map_err(|error| Usage::error(format!("[store]: {error}")))?;
+    check_test(settings)?;
     let url = &settings.base_url;
     if !url.is_empty() && (!url.starts_with("https://") || url.ends_with('/')) {
         return Err(Usage::error("base_url must begin with https:// and have no slash at its end"));
@@ -190,4 +207,33 @@ fn check_identity(identity: &Identity) -> Result<()> {
         ))),
         None => Ok(()),
     }
+}
+
+/// A service for tests keeps nothing and is for this machine alone; no other may be wrong about
+/// time.
+fn check_test(settings: &Config) -> Result<()> {
+    if !settings.test.ephemeral {
+        return match settings.test.clock {
+            DomainClock::System => Ok(()),
+            _ => Err(Usage::error(
+                "test.clock (--clock) needs test.ephemeral (--ephemeral): a service that keeps its \
+                 data must not be wrong about time",
+            )),
+        };
+    }
+    if !settings.listen.ip().is_loopback() {
+        return Err(Usage::error(format!(
+            "test.ephemeral (--ephemeral) listens on this machine only, not on {}: whoever reaches \
+             the service could reset it",
+            settings.listen
+        )));
+    }
+    let Storage { volumes, store } = &settings.storage;
+    if [volumes, store].iter().any(|folder| !folder.as_os_str().is_empty()) {
+        return Err(Usage::error(
+            "test.ephemeral (--ephemeral) keeps everything in a folder that is removed at the end: \
+             leave storage.volumes and storage.store empty",
+        ));
+    }
+    Ok(())
 }

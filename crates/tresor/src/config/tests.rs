@@ -171,3 +171,35 @@ fn tokens_have_bounds() {
     let settings = load("[tokens]\nlifetime_seconds = 600\nkey_days = 365\n", &[], &[]).unwrap();
     assert_eq!((settings.tokens.lifetime_seconds, settings.tokens.key_days), (600, 365));
 }
+
+#[test]
+fn a_service_for_tests_takes_a_free_port_of_this_machine() {
+    let flag = [("test.ephemeral", "true")];
+    let settings = load("", &[], &flag).unwrap();
+    assert_eq!(settings.listen, "127.0.0.1:0".parse().unwrap());
+    assert_eq!(settings.test.clock, DomainClock::System);
+    let given = load("listen = \"[::1]:7\"\n", &[], &flag).unwrap();
+    assert_eq!(given.listen, "[::1]:7".parse().unwrap());
+    let given = load("", &[("TRESOR_LISTEN", "127.0.0.1:8")], &flag).unwrap();
+    assert_eq!(given.listen.port(), 8);
+    let given = load("[test]\nephemeral = true\n", &[], &[("listen", "127.0.0.1:8443")]).unwrap();
+    assert_eq!(given.listen.port(), 8443);
+    let wrong = refusal(load("listen = \"0.0.0.0:8443\"\n", &[], &flag));
+    assert!(wrong.contains("0.0.0.0:8443"), "{wrong}");
+    let wrong = refusal(load("[storage]\nstore = \"/kept\"\n", &[], &flag));
+    assert!(wrong.contains("storage.store"), "{wrong}");
+}
+
+#[test]
+fn only_a_service_for_tests_may_be_wrong_about_time() {
+    for clock in ["manual", "2026-01-01T00:00:00Z"] {
+        let wrong = refusal(load("", &[], &[("test.clock", clock)]));
+        assert!(wrong.contains("--ephemeral"), "{wrong}");
+        let flags = [("test.clock", clock), ("test.ephemeral", "true")];
+        let settings = load("", &[], &flags).unwrap();
+        let printed = render(&settings).unwrap();
+        assert_eq!(load(&printed, &[], &[]).unwrap().test, settings.test, "{printed}");
+    }
+    let wrong = refusal(load("[test]\nclock = \"slow\"\n", &[], &[]));
+    assert!(wrong.contains("slow"), "{wrong}");
+}

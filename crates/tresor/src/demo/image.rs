@@ -16,6 +16,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::client::transfer::Source;
 pub(super) use make::{SMALLEST_MIB, check, make};
 
 /// The unit of a file system, and of the change.
@@ -52,25 +53,6 @@ impl Image {
         Ok(Image { file, file_len: self.file_len, changed: self.changed.clone() })
     }
 
-    /// Bytes of the disk: the file's, filled up with zeros to a whole sector.
-    pub(super) fn len(&self) -> u64 {
-        self.file_len.next_multiple_of(512)
-    }
-
-    /// Reads the disk as it is after the change.
-    pub(super) fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        let within = self.file_len.saturating_sub(offset).min(buf.len() as u64) as usize;
-        let (from_file, beyond) = buf.split_at_mut(within);
-        self.file.read_exact_at(from_file, offset)?;
-        beyond.fill(0);
-        let end = offset + buf.len() as u64;
-        let first = self.changed.partition_point(|block| block + BLOCK <= offset);
-        for &block in self.changed.iter().skip(first).take_while(|block| **block < end) {
-            overlay(buf, offset, block);
-        }
-        Ok(())
-    }
-
     /// Changes about a hundredth of the disk; returns what changed, coalesced and ascending.
     ///
     /// Rows of the demo's database file change when the image has it, so that its file system stays
@@ -103,6 +85,25 @@ impl Image {
             offset += len as u64;
         }
         Ok(found)
+    }
+}
+
+impl Source for Image {
+    fn len(&self) -> u64 {
+        self.file_len.next_multiple_of(512)
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let within = self.file_len.saturating_sub(offset).min(buf.len() as u64) as usize;
+        let (from_file, beyond) = buf.split_at_mut(within);
+        self.file.read_exact_at(from_file, offset)?;
+        beyond.fill(0);
+        let end = offset + buf.len() as u64;
+        let first = self.changed.partition_point(|block| block + BLOCK <= offset);
+        for &block in self.changed.iter().skip(first).take_while(|block| **block < end) {
+            overlay(buf, offset, block);
+        }
+        Ok(())
     }
 }
 
@@ -151,24 +152,6 @@ fn row(number: u64, generation: u64) -> Vec<u8> {
     let rest = BLOCK as usize - block.len();
     block.extend(text.bytes().cycle().take(rest));
     block
-}
-
-/// The parts of `bytes`, read at `offset`, that are not zero: what has to be uploaded to an empty
-/// disk. Whole sectors, holes shorter than 64 KiB not cut out.
-pub(super) fn data_ranges(bytes: &[u8], offset: u64) -> Vec<Range<u64>> {
-    const GRAIN: usize = 64 << 10;
-    let mut ranges: Vec<Range<u64>> = Vec::new();
-    for (grain, at) in bytes.chunks(GRAIN).zip((offset..).step_by(GRAIN)) {
-        if grain.iter().all(|byte| *byte == 0) {
-            continue;
-        }
-        let end = at + grain.len() as u64;
-        match ranges.last_mut() {
-            Some(last) if last.end == at => last.end = end,
-            _ => ranges.push(at..end),
-        }
-    }
-    ranges
 }
 
 #[cfg(test)]

@@ -11,17 +11,32 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tresor_store::env::Env;
 
-use super::body;
-use super::client::{Client, text, version};
 use super::image::Image;
-use super::summary::{Cost, Row};
-use super::transfer::{self, Digests};
+use super::summary::Row;
+use crate::client::blob::Access;
+use crate::client::job::{self, Figures};
+use crate::client::policy::Plan;
+use crate::client::transfer::{self, Digests, IN_FLIGHT, Source, Zeros};
+use crate::client::{Api, Client, PATIENCE, body, text};
 use crate::terminal::{Progress, note, size};
 
 /// Where the demo's disk is said to be.
 const LOCATION: &str = "westus";
-/// How often an instance is looked at until it is protected, one second apart.
-const LOOKS: usize = 120;
+/// The rule of the demo's policy by which its backups are asked for.
+const RULE: &str = "BackupHourly";
+/// How long one access to a disk's bytes may last, in seconds.
+const GRANTED: u32 = 86_400;
+
+/// Every four hours, kept for a week.
+fn plan() -> Plan {
+    Plan {
+        every: "PT4H".to_owned(),
+        start: "2026-01-01T13:00:00+00:00".to_owned(),
+        time_zone: None,
+        keep: "P7D".to_owned(),
+        longer: [None, None, None, None],
+    }
+}
 
 /// The ids of what the demo makes.
 struct Names {
@@ -72,13 +87,15 @@ pub(super) struct Outcome {
 /// What the second backup cost.
 pub(super) struct Incremental {
     pub(super) changed: u64,
-    pub(super) first: Cost,
-    pub(super) second: Cost,
+    pub(super) first: Figures,
+    pub(super) second: Figures,
 }
 
 /// The journey under way.
 pub(super) struct Journey {
     client: Arc<Client>,
+    /// The id of the subscription that everything is in.
+    subscription: String,
     env: Env,
     names: Names,
     rows: Vec<Row>,
@@ -87,10 +104,10 @@ pub(super) struct Journey {
 
 impl Journey {
     /// A journey with names of its own.
-    pub(super) fn new(client: Arc<Client>, env: Env) -> Journey {
-        let names = Names::new(&client.subscription(), &env);
-        let last = client.elapsed();
-        Journey { client, env, names, rows: Vec::new(), last }
+    pub(super) fn new(client: Arc<Client>, subscription: String, env: Env) -> Journey {
+        let names = Names::new(&subscription, &env);
+        let last = env.monotonic();
+        Journey { client, subscription, env, names, rows: Vec::new(), last }
     }
 
     /// Walks it; the restored disk's bytes are kept at `download`.
@@ -114,7 +131,7 @@ impl Journey {
 
     /// Ends a step: its row gets the time since the step before.
     fn row(&mut self, row: Row) {
-        let now = self.client.elapsed();
+        let now = self.env.monotonic();
         let took = now.saturating_sub(self.last);
         self.last = now;
         self.rows.push(Row { took, ..row });
@@ -125,7 +142,7 @@ impl Journey {
         self.client.sign_in().await?;
         let body = json!({"location": LOCATION});
         for group in [&self.names.group, &self.names.snapshots, &self.names.target] {
-            self.client.put(group, version::GROUPS, &body).await?;
+            self.client.put(group, Api::Groups, &body).await?;
         }
         let note = "a token and three resource groups".to_owned();
         self.row(Row { step: "sign in, groups", note, ..Row::default() });
@@ -134,11 +151,12 @@ impl Journey {
 
     async fn upload(&mut self, image: &Arc<Image>) -> Result<()> {
         let disk = &self.names.disk;
-        let body = body::disk(LOCATION, image.len());
-        self.client.put(disk, version::COMPUTE, &body).await?;
-        let sas = self.client.grant(disk, "Write").await?;
+        let body = body::upload_disk(LOCATION, image.len());
+        self.client.put(disk, Api::Compute, &body).await?;
+        let sas = self.client.grant(disk, Access::Write, GRANTED).await?;
         let progress = Progress::bytes("uploading the disk", image.len());
-        let uploaded = transfer::upload(&self.client, &sas, image, &progress).await?;
+        let uploaded =
+            transfer::upload(&self.client, &sas, image, Zeros::Skip, IN_FLIGHT, &progress).await?;
         progress.done(format_args!("{} uploaded, zeros skipped", size(uploaded)));
         self.client.revoke(disk).await?;
         let note = format!("of a disk of {}", size(image.len()));
@@ -150,11 +168,14 @@ impl Journey {
     async fn protect(&mut self) -> Result<()> {
         note("vault, policy, roles, instance ...");
         let names = &self.names;
-        let protection = version::PROTECTION;
-        let vault = self.client.put(&names.vault, protection, &body::vault(LOCATION)).await?;
+        let protection = Api::Protection;
+        let vault = self
+            .client
+            .put(&names.vault, protection, &body::vault(LOCATION, "LocallyRedundant"))
+            .await?;
         let identity = text(&vault, "/identity/principalId");
         let identity = identity.context("the vault has no identity")?.to_owned();
-        self.client.put(&names.policy, protection, &body::policy()).await?;
+        self.client.put(&names.policy, protection, &plan().body()).await?;
         self.row(Row { step: "vault, policy", ..Row::default() });
 
         let names = &self.names;
@@ -167,8 +188,8 @@ impl Journey {
                 "{scope}/providers/Microsoft.Authorization/roleAssignments/{}",
                 self.env.uuid()
             );
-            let body = body::role(&self.client.subscription(), role, &identity);
-            self.client.put(&path, version::ROLES, &body).await?;
+            let body = body::role(&self.subscription, role, &identity);
+            self.client.put(&path, Api::Roles, &body).await?;
         }
         let note = "the vault's identity may read, snapshot and restore".to_owned();
         self.row(Row { step: "role assignments", note, ..Row::default() });
@@ -181,30 +202,17 @@ impl Journey {
         self.row(Row { step: "validateForBackup", ..Row::default() });
         let wrapped = json!({"properties": instance});
         self.client.put(&self.names.instance, protection, &wrapped).await?;
-        self.wait_protected().await?;
+        self.client.protected(&self.names.instance).await?;
         self.row(Row { step: "backup instance", ..Row::default() });
         Ok(())
     }
 
-    async fn wait_protected(&self) -> Result<()> {
-        for _ in 0..LOOKS {
-            let instance = self.client.get(&self.names.instance, version::PROTECTION).await?;
-            match text(&instance, "/properties/protectionStatus/status") {
-                Some("ProtectionConfigured") => return Ok(()),
-                Some("ConfiguringProtection") => {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                other => anyhow::bail!("the instance's protection is {other:?}"),
-            }
-        }
-        anyhow::bail!("the instance's protection was not configured in time")
-    }
-
-    async fn backup(&mut self, step: &'static str) -> Result<Cost> {
+    async fn backup(&mut self, step: &'static str) -> Result<Figures> {
         let path = format!("{}/backup", self.names.instance);
-        let result = self.client.post(&path, version::PROTECTION, &body::backup()).await?;
+        let result =
+            self.client.post(&path, Api::Protection, &body::backup(RULE, Some("Default"))).await?;
         let job = self.follow(step, &result).await?;
-        let cost = Cost::of(&job);
+        let cost = Figures::of(&job);
         let note = "read from the disk, and what the store grew by".to_owned();
         self.row(Row { step, bytes: cost.read, stored: cost.stored, note, ..Row::default() });
         Ok(cost)
@@ -212,19 +220,7 @@ impl Journey {
 
     /// Follows the job that an operation began.
     async fn follow(&self, title: &str, operation: &Value) -> Result<Value> {
-        let id = text(operation, "/jobId").context("the operation gave no jobId")?;
-        let progress = Progress::percent(title);
-        let look = |job: &Value| {
-            let cost = Cost::of(job);
-            if let Some(percent) = cost.percent {
-                progress.at(percent);
-            }
-            progress.tell(cost.pace());
-        };
-        let job = self.client.job(id, look).await.with_context(|| title.to_owned())?;
-        let duration = text(&job, "/properties/duration").unwrap_or("-").to_owned();
-        progress.done(format_args!("Completed, duration {duration}"));
-        Ok(job)
+        self.client.follow(title, job::id_of(operation)?, PATIENCE).await
     }
 
     /// Changes the disk through a second write access.
@@ -235,7 +231,7 @@ impl Journey {
     ) -> Result<()> {
         let total: u64 = ranges.iter().map(|range| range.end - range.start).sum();
         let count = ranges.len();
-        let sas = self.client.grant(&self.names.disk, "Write").await?;
+        let sas = self.client.grant(&self.names.disk, Access::Write, GRANTED).await?;
         let progress = Progress::bytes("changing the disk", total);
         transfer::write(&self.client, &sas, image, ranges, &progress).await?;
         progress.done(format_args!("{} in {count} places", size(total)));
@@ -247,7 +243,7 @@ impl Journey {
 
     async fn newest_point(&mut self) -> Result<String> {
         let path = format!("{}/recoveryPoints", self.names.instance);
-        let list = self.client.get(&path, version::PROTECTION).await?;
+        let list = self.client.get(&path, Api::Protection).await?;
         let points =
             list.get("value").and_then(Value::as_array).context("no list of recovery points")?;
         ensure!(points.len() == 2, "{} recovery points are listed, not 2", points.len());
@@ -265,12 +261,12 @@ impl Journey {
         let request = body::restore(point, &self.names.restored, LOCATION);
         let path = format!("{}/validateRestore", self.names.instance);
         let wrapped = json!({"restoreRequestObject": &request});
-        self.client.post(&path, version::PROTECTION, &wrapped).await?;
+        self.client.post(&path, Api::Protection, &wrapped).await?;
         self.row(Row { step: "validateRestore", ..Row::default() });
         let path = format!("{}/restore", self.names.instance);
-        let result = self.client.post(&path, version::PROTECTION, &request).await?;
+        let result = self.client.post(&path, Api::Protection, &request).await?;
         self.follow("restore", &result).await?;
-        let disk = self.client.get(&self.names.restored, version::COMPUTE).await?;
+        let disk = self.client.get(&self.names.restored, Api::Compute).await?;
         let bytes = disk.pointer("/properties/diskSizeBytes").and_then(Value::as_u64);
         let note = "to a new disk in another resource group".to_owned();
         self.row(Row { step: "restore", bytes, note, ..Row::default() });
@@ -279,9 +275,10 @@ impl Journey {
 
     /// Downloads the restored disk and computes both sides' digests.
     async fn compare(&mut self, image: &Arc<Image>, to: &Path) -> Result<(Digests, Digests)> {
-        let sas = self.client.grant(&self.names.restored, "Read").await?;
+        let sas = self.client.grant(&self.names.restored, Access::Read, GRANTED).await?;
         let progress = Progress::bytes("downloading the restored disk", image.len());
-        let restored = transfer::download(&self.client, &sas, image.len(), to, &progress).await?;
+        let restored =
+            transfer::download_digested(&self.client, &sas, image.len(), to, &progress).await?;
         progress.done(size(image.len()));
         self.client.revoke(&self.names.restored).await?;
         let note = "every byte of the restored disk".to_owned();

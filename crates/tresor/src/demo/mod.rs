@@ -4,13 +4,10 @@
 //! client would, over HTTPS, and believes only what comes back. It fails when the restored disk
 //! differs from the local one in a single byte.
 
-mod body;
-mod client;
 mod guide;
 mod image;
 mod journey;
 mod summary;
-mod transfer;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -21,12 +18,12 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use tresor_store::env::Env;
 
+use crate::client::{self, Client, Site};
 use crate::config::{Config, Log, LogFormat, Sources};
 use crate::logging;
 use crate::serve::{self, Running, Stop, credentials::Owner};
 use crate::terminal::{note, say, size};
 use crate::usage::Usage;
-use client::Client;
 use image::Image;
 use journey::{Incremental, Journey, Outcome};
 
@@ -127,9 +124,11 @@ async fn walk(
     place: &Path,
 ) -> Result<()> {
     let owner = Owner::read(&settings.data)?;
-    let client = Client::new(&running.base_url, &running.ca_file, owner, env.clone())?;
+    let site = Site::new(&running.base_url, Some(running.ca_file.clone()))?;
+    let client = Client::new(site, client::owner(&owner), env.clone())?;
+    let subscription = format!("/subscriptions/{}", owner.subscription);
     let download = place.join("restored.img");
-    let outcome = Journey::new(Arc::new(client), env).walk(image, &download).await?;
+    let outcome = Journey::new(Arc::new(client), subscription, env).walk(image, &download).await?;
     report(&outcome, settings)?;
     if outcome.local != outcome.restored {
         bail!("the restored disk differs from the local one");
@@ -193,8 +192,8 @@ fn occupied(folder: &Path) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::summary::Cost;
     use super::*;
+    use crate::client::job::Figures;
 
     #[test]
     fn a_folders_size_is_that_of_its_files() {
@@ -208,8 +207,9 @@ mod tests {
 
     #[test]
     fn an_incrementals_cost_is_told_beside_the_first() {
-        let first = Cost { read: Some(512 << 20), stored: Some(100 << 20), ..Cost::default() };
-        let second = Cost { read: Some(6 << 20), ..Cost::default() };
+        let first =
+            Figures { read: Some(512 << 20), stored: Some(100 << 20), ..Figures::default() };
+        let second = Figures { read: Some(6 << 20), ..Figures::default() };
         let text = cost(&Incremental { changed: 5 << 20, first, second });
         assert_eq!(
             text,

@@ -7,6 +7,7 @@
 //! one is served. `endpoint.json` says where the running service listens; it is there only while
 //! one does (after a kill it may be stale: its `pid` tells).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,18 +30,18 @@ pub(crate) struct Owner {
 }
 
 /// A secret is written out only where a field asks for it by name.
-mod secret {
+pub(crate) mod secret {
     use serde::{Deserialize, Deserializer, Serializer};
     use zeroize::Zeroizing;
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         secret: &Zeroizing<String>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
         to.serialize_str(secret)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Zeroizing<String>, D::Error> {
         String::deserialize(from).map(Zeroizing::new)
@@ -164,6 +165,19 @@ impl IdentityAccess {
             Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
         }
     }
+}
+
+/// Tells whoever started the service that it listens, and how to get in: the variables of
+/// `tresor env` as JSON, with the data folder and the process beside them.
+pub(crate) fn publish_ready(file: &Path, data: &Path) -> Result<()> {
+    let (owner, endpoint) = (Owner::read(data)?, Endpoint::read(data)?);
+    let variables = crate::cmd::env::variables(&owner, &endpoint);
+    let mut members: BTreeMap<&str, &str> =
+        variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let (folder, pid) = (data.to_string_lossy(), endpoint.pid.to_string());
+    members.extend([("DATA_FOLDER", folder.as_ref()), ("PID", pid.as_str())]);
+    let text = Zeroizing::new(serde_json::to_vec_pretty(&members)?);
+    durable::write(file, &text, Access::Private)
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@
 pub(crate) mod certificate;
 mod connection;
 pub(crate) mod credentials;
+mod ephemeral;
 mod health;
 mod identity;
+mod lives;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -19,9 +21,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tresor_arm::{IdentityEndpoint, RetryAfter, WireSettings};
+use tresor_core::hook::Hooks;
 use tresor_core::limits::Limits;
 use tresor_core::service::{FirstStart, Service, Settings};
 use tresor_store::env::Env;
@@ -30,10 +34,16 @@ use crate::config::{Config, LimitsMode, RetryMode};
 use crate::terminal::say;
 use certificate::Identity;
 use credentials::{Endpoint, Owner};
+use lives::Lives;
+
+/// An opened service, and what is known only when its start was the first.
+type Opened = (Arc<Service>, Option<FirstStart>);
 
 /// A service that listens.
 pub(crate) struct Running {
     service: Arc<Service>,
+    /// Set when the service can be made a clean one: then the present life is the service.
+    lives: Option<Arc<Lives>>,
     handle: Handle<SocketAddr>,
     server: JoinHandle<std::io::Result<()>>,
     identity: Option<identity::Listener>,
@@ -55,19 +65,40 @@ pub(crate) struct FirstFiles {
 
 /// `tresor serve`: runs until SIGTERM or SIGINT.
 pub(crate) fn run(config: &Config) -> Result<()> {
+    // Left behind by a killed service.
+    withdraw_ready(config);
+    if config.test.ephemeral {
+        let folder = ephemeral::Folder::new()?;
+        let served = serve(&Config { data: folder.path().to_owned(), ..config.clone() });
+        folder.remove();
+        return served;
+    }
+    serve(config)
+}
+
+fn serve(config: &Config) -> Result<()> {
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         // Listened to before anything is begun, so that no early signal is lost.
         let mut stop = Stop::new()?;
         let mut running = start(config, &Env::system()).await?;
-        if let Some(first) = &running.first {
-            announce(first, &config.data)?;
+        match &running.first {
+            Some(_) if config.test.ephemeral => introduce(&config.data)?,
+            Some(first) => announce(first, &config.data)?,
+            None => {}
+        }
+        if !config.ready_file.as_os_str().is_empty() {
+            credentials::publish_ready(&config.ready_file, &config.data)?;
         }
         say(format_args!("listening on {}", running.base_url))?;
+        if config.test.ephemeral {
+            tokio::task::spawn_blocking(ephemeral::sweep);
+        }
         let ended = tokio::select! {
             () = stop.requested() => Ok(()),
             ended = &mut running.server => Err(ended),
         };
+        withdraw_ready(config);
         match ended {
             Ok(()) => {
                 tracing::info!("stopping");
@@ -87,6 +118,16 @@ pub(crate) fn run(config: &Config) -> Result<()> {
     served
 }
 
+/// Whoever waits for the file must not find that of a service that has stopped.
+fn withdraw_ready(config: &Config) {
+    if config.ready_file.as_os_str().is_empty() {
+        return;
+    }
+    if let Err(error) = crate::durable::remove(&config.ready_file) {
+        tracing::warn!("{error:#}");
+    }
+}
+
 /// The runtime that everything asynchronous runs on.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -96,15 +137,11 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
 /// Opens the service and listens.
 pub(crate) async fn start(config: &Config, env: &Env) -> Result<Running> {
     crate::durable::folder(&config.data)?;
-    let opened = Service::open(&config.data, settings(config), env.clone()).await;
-    let (service, first) = opened.map_err(told).with_context(|| {
-        format!(
-            "the data folder {} could not be opened{}",
-            config.data.display(),
-            owner_hint(&config.data)
-        )
-    })?;
-    match listen(config, env, &service, first).await {
+    let ((service, first), clock) = match config.test.ephemeral {
+        true => Lives::begin(config, env).await?,
+        false => (open(config, env, None).await?, None),
+    };
+    match listen(config, env, &service, first, clock).await {
         Ok(running) => {
             service.start().await;
             Ok(running)
@@ -114,6 +151,18 @@ pub(crate) async fn start(config: &Config, env: &Env) -> Result<Running> {
             Err(error)
         }
     }
+}
+
+/// Opens the service of a data folder.
+async fn open(config: &Config, env: &Env, hooks: Option<Arc<Hooks>>) -> Result<Opened> {
+    let opened = Service::open(&config.data, settings(config, hooks), env.clone()).await;
+    opened.map_err(told).with_context(|| {
+        format!(
+            "the data folder {} could not be opened{}",
+            config.data.display(),
+            owner_hint(&config.data)
+        )
+    })
 }
 
 /// An error of the domain in words: what happened, why, and what to do next.
@@ -142,6 +191,7 @@ async fn listen(
     env: &Env,
     service: &Arc<Service>,
     first: Option<FirstStart>,
+    clock: Option<Timestamp>,
 ) -> Result<Running> {
     // Left behind by a killed owner of this folder; whoever waits for the file must not read it.
     Endpoint::withdraw(&config.data)?;
@@ -161,13 +211,23 @@ async fn listen(
     let Identity { tls, ca_file } = certificate::ready(&tls, &config.tls, env.real())?;
     let listener = bind(config.listen)?;
     let base_url = base_url(config, listener.local_addr()?);
-    let api = api(service, config, &base_url).await?;
-    let (api, identity) = (api.0, identity::listen(config, api.1).await?);
-    let router = health::beside(api, service.clone());
+    let lives = match config.test.ephemeral {
+        true => Some(Lives::of(config, env, clock, service).await?),
+        false => None,
+    };
+    let (router, identity) = match &lives {
+        Some(lives) => (lives.router(), None),
+        None => {
+            let (api, identity) = api(service, config, &base_url).await?;
+            (health::beside(api, service.clone()), identity)
+        }
+    };
+    let identity = identity::listen(config, identity).await?;
     let handle = Handle::new();
     let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?;
     let server = connection::bounded(server, config.wire.max_connections).handle(handle.clone());
-    let server = tokio::spawn(server.serve(router.into_make_service()));
+    let server =
+        tokio::spawn(server.serve(router.into_make_service_with_connect_info::<SocketAddr>()));
     let Some(_) = handle.listening().await else {
         return Err(anyhow!("cannot listen on {}", config.listen));
     };
@@ -176,6 +236,7 @@ async fn listen(
     tracing::info!(%base_url, data = %config.data.display(), "listening");
     Ok(Running {
         service: service.clone(),
+        lives,
         handle,
         server,
         identity,
@@ -229,6 +290,16 @@ fn announce(first: &FirstFiles, data: &Path) -> Result<()> {
     Ok(())
 }
 
+fn introduce(data: &Path) -> Result<()> {
+    say(format_args!(
+        "A service for tests: everything is in {} and goes at the end.\n\
+         `tresor env --data {}` prints its address and the owner's credentials.",
+        data.display(),
+        data.display()
+    ))?;
+    Ok(())
+}
+
 fn bind(address: SocketAddr) -> Result<TcpListener> {
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address} (see --listen)"))?;
@@ -250,7 +321,7 @@ fn base_url(config: &Config, bound: SocketAddr) -> String {
     }
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, hooks: Option<Arc<Hooks>>) -> Settings {
     Settings {
         pool: config.volumes(),
         store: config.store_folder(),
@@ -262,6 +333,8 @@ fn settings(config: &Config) -> Settings {
         workers: config.workers,
         locations: config.locations.clone(),
         store_config: config.store.clone(),
+        volatile: config.test.ephemeral,
+        hooks,
     }
 }
 
@@ -283,6 +356,11 @@ fn wire_settings(config: &Config) -> WireSettings {
     }
 }
 
+/// The service that answers now.
+fn present(lives: Option<&Arc<Lives>>, service: &Arc<Service>) -> Arc<Service> {
+    lives.map_or_else(|| service.clone(), |lives| lives.service())
+}
+
 impl Running {
     /// Stops in order; every wait is bounded.
     pub(crate) async fn stop(self) -> Result<()> {
@@ -291,8 +369,10 @@ impl Running {
         if let Some(identity) = self.identity {
             identity.stop(&self.data, self.patience).await;
         }
-        let ended = self.server.await;
-        let rested = tokio::time::timeout(self.patience, self.service.stop()).await;
+        let (ended, lives) = (self.server.await, self.lives);
+        let rested =
+            tokio::time::timeout(self.patience, present(lives.as_ref(), &self.service).stop())
+                .await;
         ended??;
         if rested.is_err() {
             bail!("jobs did not come to rest in time; the next start goes on with them");
@@ -305,7 +385,10 @@ impl Running {
         if let Err(error) = Endpoint::withdraw(&self.data) {
             tracing::warn!("{error:#}");
         }
-        if tokio::time::timeout(self.patience, self.service.stop()).await.is_err() {
+        if tokio::time::timeout(self.patience, present(self.lives.as_ref(), &self.service).stop())
+            .await
+            .is_err()
+        {
             tracing::warn!("jobs did not come to rest in time");
         }
     }

@@ -8,14 +8,14 @@ use http::Method;
 use serde_json::{Value, json};
 
 /// A protected disk.
-struct Protected {
-    disk: String,
-    vault: String,
-    instance: String,
-    target: String,
+pub(super) struct Protected {
+    pub(super) disk: String,
+    pub(super) vault: String,
+    pub(super) instance: String,
+    pub(super) target: String,
 }
 
-async fn protected(stage: &Stage) -> Protected {
+pub(super) async fn protected(stage: &Stage) -> Protected {
     let group = stage.site.group("Group").await;
     let target = stage.site.group("Target").await;
     let disk = stage.disk(&group, "Disk1").await;

@@ -2,13 +2,15 @@
 
 use super::{S, at, disk_json, resource, root, vault_id};
 use crate::types::instance::{self, Phase};
-use crate::types::{point, restore};
+use crate::types::point::{self, Names};
+use crate::types::restore;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tresor_core::error::{Fault, FaultKind};
 use tresor_core::model::{
     DataStore, Deletion, Instance, Model, Point, PointState, ProtectionState, ResourceId,
 };
+use tresor_core::service::PointQuery;
 use uuid::Uuid;
 
 const NAME: &str = "disk1-disk1-3df6ac08-9496-4839-8fb5-8b78e594f166";
@@ -160,6 +162,7 @@ fn wrong_instances_name_the_field() {
 #[test]
 fn a_deleted_instance_as_published() {
     let deletion = Deletion {
+        was: instance_id(),
         at: at("2026-05-04T06:20:11.1234567Z"),
         purge_at: at("2026-05-18T06:20:11.1234567Z"),
         activity: Uuid::from_u128(3),
@@ -232,20 +235,37 @@ fn a_recovery_point_as_published() {
             "recoveryPointState": "Completed",
         },
     });
-    assert_eq!(point::json(&instance_id(), &point), expected);
+    assert_eq!(point::json(&instance_id(), &point, Names::Snapshot), expected);
+    let newer = point::json(&instance_id(), &point, Names::Point);
+    assert_eq!(newer["properties"]["friendlyName"], KEY);
 }
 
 #[test]
 fn filters_of_points() {
-    let span = point::span(
-        "startDate eq '2021-08-01T00:00:00.0000000Z' and ENDDATE eq '2021-09-01T00:00:00Z'",
+    let query = point::query(
+        "startDate eq '2021-08-01T00:00:00.0000000Z' and ENDDATE eq '2021-09-01T00:00:00Z' and \
+         restorePointDataStoreId eq '00000000-0000-0000-0000-000000000005' and isVisible eq 'True' \
+         and restorePointState eq 'partial' and extendedInfo eq 'false'",
     );
-    let span = span.unwrap();
-    assert_eq!(span.from, Some(at("2021-08-01T00:00:00Z")));
-    assert_eq!(span.to, Some(at("2021-09-01T00:00:00Z")));
-    assert_eq!(point::span("").unwrap(), point::Span::default());
-    for bad in ["startDate eq 'today'", "colour eq 'red'", "startDate gt '2021-08-01T00:00:00Z'"] {
-        assert_eq!(point::span(bad).unwrap_err().status.as_u16(), 400, "{bad}");
+    let expected = PointQuery {
+        from: Some(at("2021-08-01T00:00:00Z")),
+        to: Some(at("2021-09-01T00:00:00Z")),
+        store: Some(Uuid::from_u128(5)),
+        state: Some(PointState::Partial),
+    };
+    assert_eq!(query.unwrap(), Some(expected));
+    assert_eq!(point::query("").unwrap(), Some(PointQuery::default()));
+    assert_eq!(point::query("isVisible eq 'false'").unwrap(), None, "nothing is hidden");
+    for bad in [
+        "startDate eq 'today'",
+        "colour eq 'red'",
+        "startDate gt '2021-08-01T00:00:00Z'",
+        "isVisible eq 'perhaps'",
+        "extendedInfo eq ''",
+        "restorePointDataStoreId eq '5'",
+        "restorePointState eq 'Lost'",
+    ] {
+        assert_eq!(point::query(bad).unwrap_err().status.as_u16(), 400, "{bad}");
     }
 }
 

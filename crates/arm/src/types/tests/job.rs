@@ -5,6 +5,7 @@ use crate::types::job::{self, View};
 use serde_json::{Value, json};
 use tresor_core::error::{Fault, FaultKind};
 use tresor_core::model::{Job, JobCategory, JobStatus, PointRef, Progress, Transfer};
+use tresor_core::service::JobQuery;
 use uuid::Uuid;
 
 const JOB: Uuid = Uuid::from_u128(0xc4bd);
@@ -14,6 +15,7 @@ fn backup() -> Job {
     let vault = vault_id();
     Job {
         id: JOB,
+        vault_unique_id: Uuid::from_u128(4),
         instance: vault.join("backupInstances/disk1-x").unwrap(),
         instance_unique_id: Uuid::from_u128(1),
         instance_name: "disk1".into(),
@@ -48,6 +50,38 @@ fn backup() -> Job {
         step: String::new(),
         vault,
     }
+}
+
+#[test]
+fn filters_of_jobs() {
+    let disk = id("/resourceGroups/rg-src/providers/Microsoft.Compute/disks/disk1");
+    let text = format!(
+        "status eq 'inProgress' and operation eq 'ScheduledBackup' and dataSourceId eq '{disk}' \
+         and startTime eq '2026-01-01T00:00:00Z' and endTime eq '2026-02-01T00:00:00.5Z'"
+    );
+    let expected = JobQuery {
+        status: Some(JobStatus::InProgress),
+        category: Some(JobCategory::Backup),
+        user_triggered: Some(false),
+        disk: Some(disk),
+        from: Some(at("2026-01-01T00:00:00Z")),
+        to: Some(at("2026-02-01T00:00:00.5Z")),
+    };
+    assert_eq!(job::query(&text).unwrap(), expected);
+    assert_eq!(job::query(" ").unwrap(), JobQuery::default());
+    let restores = job::query("operationCategory eq 'Restore'").unwrap();
+    assert_eq!((restores.category, restores.user_triggered), (Some(JobCategory::Restore), None));
+    for bad in ["status eq 'Lost'", "operation eq ''", "colour eq 'red'", "startTime eq 'x'"] {
+        assert_eq!(job::query(bad).unwrap_err().code, "BMSUserErrorInvalidInput", "{bad}");
+    }
+}
+
+#[test]
+fn a_document_holds_jobs_in_full() {
+    let text: Value = serde_json::from_str(&job::document(&backup())).unwrap();
+    assert_eq!(text, job::json(&backup(), View::Full));
+    let row = job::json(&backup(), View::Row2021);
+    assert_eq!(row["type"], "Microsoft.DataProtection/BackupVaults/backupJobs");
 }
 
 fn extended() -> Value {

@@ -1,12 +1,12 @@
 //! Vaults and identities.
 
-use super::{resource, root, vault_id};
+use super::{S, at, resource, root, vault_id};
 use crate::types::{identity, vault};
 use serde_json::json;
 use std::collections::BTreeMap;
 use tresor_core::model::{
-    CrossSubscription, Identity, Immutability, Model, SoftDelete, SoftDeleteState, StorageSetting,
-    Vault,
+    CostGranularity, CrossSubscription, DeletedVault, Identity, Immutability, Model, ResourceId,
+    SoftDelete, SoftDeleteState, StorageSetting, Vault,
 };
 use uuid::Uuid;
 
@@ -26,6 +26,7 @@ fn model() -> Vault {
         alert_on_failures: true,
         cross_subscription: CrossSubscription::Enabled,
         cross_region: None,
+        cost: None,
     }
 }
 
@@ -50,10 +51,13 @@ fn a_vault_as_published() {
             "securitySettings": {
                 "softDeleteSettings": { "state": "On", "retentionDurationInDays": 14.0 },
                 "immutabilitySettings": { "state": "Disabled" },
+                "encryptionSettings": {
+                    "state": "Disabled", "infrastructureEncryption": "Disabled",
+                },
             },
             "isVaultProtectedByResourceGuard": false,
             "featureSettings": { "crossSubscriptionRestoreSettings": { "state": "Enabled" } },
-            "secureScore": "Adequate",
+            "secureScore": "Minimum",
             "bcdrSecurityLevel": "Poor",
             "replicatedRegions": [],
         },
@@ -61,7 +65,72 @@ fn a_vault_as_published() {
         "name": "vault1",
         "type": "Microsoft.DataProtection/backupVaults",
     });
-    assert_eq!(vault::json(&made, &model, TENANT, "Provisioning"), expected);
+    assert_eq!(vault::json(&made, &model, TENANT, "Provisioning", false), expected);
+}
+
+#[test]
+fn a_deleted_vault_as_published() {
+    let text = format!(
+        "{S}/providers/Microsoft.DataProtection/locations/westus/deletedVaults/{}",
+        Uuid::from_u128(1)
+    );
+    let id = ResourceId::parse(&text).unwrap();
+    let deleted = DeletedVault {
+        vault: model(),
+        was: vault_id(),
+        at: at("2026-05-04T06:20:11.1234567Z"),
+        purge_at: at("2026-05-18T06:20:11.1234567Z"),
+        activity: Uuid::from_u128(3),
+    };
+    let made = resource(id, "westus", Model::DeletedVault(deleted.clone()));
+    let shown = vault::deleted_json(&made, &deleted);
+    assert_eq!((&shown["id"], &shown["name"]), (&json!(text), &json!(Uuid::from_u128(1))));
+    assert_eq!(shown["type"], "Microsoft.DataProtection/locations/deletedVaults");
+    let properties = &shown["properties"];
+    assert_eq!(properties["provisioningState"], "Succeeded");
+    assert_eq!(properties["originalBackupVaultId"], vault_id().as_str());
+    assert_eq!(properties["originalBackupVaultResourcePath"], vault_id().as_str());
+    assert_eq!(properties["originalBackupVaultName"], "vault1");
+    let info = json!({
+        "deletionTime": "2026-05-04T06:20:11.1234567Z",
+        "scheduledPurgeTime": "2026-05-18T06:20:11.1234567Z",
+        "deleteActivityId": Uuid::from_u128(3).to_string(),
+    });
+    assert_eq!(properties["resourceDeletionInfo"], info);
+}
+
+#[test]
+fn the_score_counts_what_protects() {
+    for (state, immutability, score) in [
+        (SoftDeleteState::Off, Immutability::Locked, "None"),
+        (SoftDeleteState::On, Immutability::Locked, "Minimum"),
+        (SoftDeleteState::AlwaysOn, Immutability::Disabled, "Adequate"),
+    ] {
+        let model =
+            Vault { soft_delete: SoftDelete { state, days: 14.0 }, immutability, ..model() };
+        let made = resource(vault_id(), "westus", Model::Vault(model.clone()));
+        let shown = vault::json(&made, &model, TENANT, "Succeeded", false);
+        assert_eq!(shown["properties"]["secureScore"], score);
+    }
+}
+
+#[test]
+fn levels_of_cost_are_echoed() {
+    for (word, cost) in [
+        ("VaultLevel", CostGranularity::Vault),
+        ("ProtectedItemLevel", CostGranularity::Item),
+        ("ProtectedItemWithParentTag", CostGranularity::ItemWithParentTag),
+    ] {
+        let level = json!({ "granularityLevel": word.to_lowercase() });
+        let body = json!({ "properties": { "costManagementSettings": level } });
+        let patch = vault::patch(root(&body)).unwrap();
+        assert_eq!(patch.settings.cost, Some(cost));
+        let model = Vault { cost: patch.settings.cost, ..model() };
+        let made = resource(vault_id(), "westus", Model::Vault(model.clone()));
+        let shown = vault::json(&made, &model, TENANT, "Succeeded", false);
+        let shown = &shown["properties"]["costManagementSettings"];
+        assert_eq!(shown, &json!({ "granularityLevel": word }));
+    }
 }
 
 #[test]
@@ -70,12 +139,13 @@ fn soft_delete_off_shows_no_days() {
     model.soft_delete.state = SoftDeleteState::Off;
     model.cross_region = Some(true);
     let made = resource(vault_id(), "westus", Model::Vault(model.clone()));
-    let shown = vault::json(&made, &model, TENANT, "Succeeded");
+    let shown = vault::json(&made, &model, TENANT, "Succeeded", true);
     let settings = &shown["properties"]["securitySettings"]["softDeleteSettings"];
     assert_eq!(settings, &json!({ "state": "Off", "retentionDurationInDays": 0.0 }));
     let features = &shown["properties"]["featureSettings"];
     assert_eq!(features["crossRegionRestoreSettings"]["state"], "Enabled");
     assert_eq!(shown["properties"]["secureScore"], "None");
+    assert_eq!(shown["properties"]["isVaultProtectedByResourceGuard"], true);
 }
 
 #[test]
@@ -102,7 +172,10 @@ fn settings_are_read_in_any_case() {
         "securitySettings": {
             "softDeleteSettings": { "state": "alwayson", "retentionDurationInDays": 20.5 },
             "immutabilitySettings": { "state": "LOCKED" },
-            "encryptionSettings": { "state": "Disabled" },
+            "encryptionSettings": {
+                "state": "Disabled", "infrastructureEncryption": "disabled",
+                "keyVaultProperties": { "keyUri": null }, "kekIdentity": null,
+            },
         },
         "featureSettings": {
             "crossSubscriptionRestoreSettings": { "state": "permanentlyDisabled" },
@@ -148,6 +221,22 @@ fn wrong_vaults_name_the_field() {
                 "encryptionSettings": { "state": "Enabled" },
             }}}),
             "encryptionSettings.state",
+        ),
+        (
+            json!({ "location": "a", "properties": { "securitySettings": {
+                "encryptionSettings": { "kekIdentity": { "identityType": "SystemAssigned" } },
+            }}}),
+            "encryptionSettings.kekIdentity",
+        ),
+        (
+            json!({ "location": "a", "properties": { "securitySettings": {
+                "encryptionSettings": { "infrastructureEncryption": "enabled" },
+            }}}),
+            "encryptionSettings.infrastructureEncryption",
+        ),
+        (
+            json!({ "location": "a", "properties": { "replicatedRegions": ["eastus"] } }),
+            "properties.replicatedRegions",
         ),
         (
             json!({ "location": "a", "properties": { "securitySettings": {

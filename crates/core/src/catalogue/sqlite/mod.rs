@@ -4,7 +4,7 @@
 //! - All changes go through one connection, each list in one transaction that takes the write lock
 //!   at its beginning. So expectations are checked against what the transaction changes.
 //! - The log is synchronised at each commit (WAL, `synchronous=FULL`): what `apply` has returned
-//!   survives power loss.
+//!   survives power loss. (Only `open_volatile`, for services that are thrown away, leaves it out.)
 //! - Reads use connections that cannot write, and see every commit that returned before them.
 
 mod page;
@@ -53,6 +53,18 @@ impl SqliteCatalogue {
     /// # Errors
     /// When the folder is missing, the file is no database, or a newer release has changed it.
     pub async fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, SqliteSynchronous::Full).await
+    }
+
+    /// The same for a file that nobody wants back after a loss of power: nothing is flushed.
+    ///
+    /// # Errors
+    /// As [`SqliteCatalogue::open`].
+    pub async fn open_volatile(path: &Path) -> Result<Self> {
+        Self::open_with(path, SqliteSynchronous::Off).await
+    }
+
+    async fn open_with(path: &Path, flush: SqliteSynchronous) -> Result<Self> {
         let base = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(true)
@@ -62,7 +74,7 @@ impl SqliteCatalogue {
             .clone()
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
+            .synchronous(flush);
         let writer = pool(1).connect_with(writing).await.map_err(database)?;
         MIGRATIONS.run(&writer).await.map_err(database)?;
         let readers = pool(READERS).connect_with(base.read_only(true)).await.map_err(database)?;

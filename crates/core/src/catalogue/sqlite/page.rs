@@ -19,6 +19,10 @@ pub(super) const OF_KIND: &str = "SELECT key, record FROM resources \
     WHERE kind = ?4 AND key > ?1 AND key < ?2 ORDER BY key LIMIT ?3";
 pub(super) const PRINCIPALS: &str = "SELECT object_id, record FROM principals \
     WHERE object_id > ?1 ORDER BY object_id LIMIT ?2";
+pub(super) const NAMING: &str = "SELECT r.key, r.record FROM instance_refs AS i \
+    JOIN resources AS r ON r.key = i.instance \
+    WHERE i.target = ?5 AND i.instance > ?1 AND i.instance < ?2 AND (?4 IS NULL OR r.kind = ?4) \
+    ORDER BY i.instance LIMIT ?3";
 pub(super) const JOBS: &str = "SELECT started, id, record FROM jobs \
     WHERE vault = ?1 AND (started, id) < (?2, ?3) ORDER BY started DESC, id DESC LIMIT ?4";
 pub(super) const POINTS: &str = "SELECT time, key, record FROM points \
@@ -33,10 +37,17 @@ pub(super) async fn resources(
     if let Some(after) = filter.after.as_ref().filter(|after| **after > low) {
         low.clone_from(after);
     }
-    let sql = if filter.kind.is_some() { OF_KIND } else { RESOURCES };
+    let sql = match (&filter.naming, &filter.kind) {
+        (Some(_), _) => NAMING,
+        (None, Some(_)) => OF_KIND,
+        (None, None) => RESOURCES,
+    };
     let mut query = sqlx::query_as(sql).bind(low).bind(high).bind(fetched(filter.limit));
-    if let Some(kind) = &filter.kind {
-        query = query.bind(kind);
+    if filter.naming.is_some() || filter.kind.is_some() {
+        query = query.bind(&filter.kind);
+    }
+    if let Some(named) = &filter.naming {
+        query = query.bind(named.key());
     }
     let rows: Vec<(String, String)> = query.fetch_all(pool).await.map_err(database)?;
     page("resource", rows, filter.limit, |(key, _)| key.clone(), |(_, record)| record)
@@ -59,7 +70,7 @@ pub(super) async fn principals(
 pub(super) async fn jobs(pool: &SqlitePool, filter: &JobFilter) -> Result<Page<Job>> {
     let (started, id) = cursor(filter.after.as_deref())?;
     let rows: Vec<(i64, String, String)> = sqlx::query_as(JOBS)
-        .bind(filter.vault.key())
+        .bind(filter.vault.to_string())
         .bind(started)
         .bind(id)
         .bind(fetched(filter.limit))

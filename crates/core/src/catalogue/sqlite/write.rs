@@ -225,7 +225,7 @@ async fn put_job(conn: &mut SqliteConnection, job: &Job) -> Result<()> {
         SET vault = excluded.vault, started = excluded.started, record = excluded.record";
     let query = sqlx::query(SQL)
         .bind(job.id.to_string())
-        .bind(job.vault.key())
+        .bind(job.vault_unique_id.to_string())
         .bind(instant(job.started))
         .bind(encode(job)?);
     run(conn, query).await

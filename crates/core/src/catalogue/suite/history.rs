@@ -7,7 +7,7 @@ use crate::model::{Job, Operation, OperationStatus, Point};
 use jiff::Timestamp;
 
 fn of_vault(limit: u32) -> JobFilter {
-    JobFilter { vault: vault_id(), after: None, limit }
+    JobFilter { vault: guid(5), after: None, limit }
 }
 
 fn of_instance(limit: u32) -> PointFilter {
@@ -69,7 +69,8 @@ pub(super) async fn old_operations_are_forgotten(ground: &dyn Ground) {
 
 pub(super) async fn jobs_come_newest_first(ground: &dyn Ground) {
     let catalogue = ground.open().await;
-    let other = Job { vault: disk_id("no-vault"), ..job(99, 5) };
+    // A later vault of the same name.
+    let other = Job { vault_unique_id: guid(55), ..job(99, 5) };
     let jobs = [(1, 10), (2, 30), (3, 20), (4, 20), (5, -40)];
     let mut writes: Vec<Write> = jobs.map(|(n, s)| Write::PutJob(job(n, s))).into();
     writes.push(Write::PutJob(other));

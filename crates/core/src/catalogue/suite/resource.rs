@@ -55,8 +55,15 @@ pub(super) async fn versions_count_and_guard(ground: &dyn Ground) {
 
 pub(super) async fn records_come_back_whole(ground: &dyn Ground) {
     let catalogue = ground.open().await;
-    let rows =
-        [group("Rg"), disk("D"), snapshot("s"), vault(), policy("p"), instance("i", "d", "p", "g")];
+    let rows = [
+        group("Rg"),
+        disk("D"),
+        snapshot("s"),
+        vault(),
+        deleted_vault(),
+        policy("p"),
+        instance("i", "d", "p", "g"),
+    ];
     catalogue.apply(rows.iter().map(put).collect()).await.unwrap();
     for row in rows {
         let kept = catalogue.resource(&row.id).await.unwrap().unwrap();
@@ -169,6 +176,19 @@ pub(super) async fn instances_are_found_by_what_they_name(ground: &dyn Ground) {
     assert_eq!(found(id("/resourcegroups/SNAPS")).await, ["one", "two"]);
     assert_eq!(found(id("/resourceGroups/snaps2")).await, ["three"]);
     assert_eq!(found(vault_id()).await, Vec::<String>::new());
+    // The same in pages, of one kind and of any.
+    for kind in [Some("microsoft.dataprotection/backupvaults/backupinstances".into()), None] {
+        let naming = Some(policy_id("P1"));
+        let pages = ResourceFilter { naming, kind, limit: 1, ..ResourceFilter::default() };
+        let rows = all(&*catalogue, pages).await;
+        assert_eq!(keys(&rows), ["one", "two"].map(|n| instance_id(n).key().to_owned()));
+    }
+    let other = ResourceFilter {
+        naming: Some(policy_id("p1")),
+        kind: Some("microsoft.dataprotection/backupvaults/deletedbackupinstances".into()),
+        ..ResourceFilter::default()
+    };
+    assert!(all(&*catalogue, other).await.is_empty());
     assert_eq!(found(disk_id("d")).await, Vec::<String>::new());
     // The policy changes, and then the instance goes.
     let moved = instance("one", "D1", "p2", "snaps");

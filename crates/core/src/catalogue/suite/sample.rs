@@ -91,7 +91,23 @@ pub(super) fn snapshot(name: &str) -> Resource {
 }
 
 pub(super) fn vault() -> Resource {
-    let model = Vault {
+    resource(vault_id(), Model::Vault(vault_model()))
+}
+
+pub(super) fn deleted_vault() -> Resource {
+    let path = "/providers/Microsoft.DataProtection/locations/westus/deletedVaults/5";
+    let deleted = DeletedVault {
+        vault: vault_model(),
+        was: vault_id(),
+        at: at(1),
+        purge_at: at(2),
+        activity: guid(11),
+    };
+    resource(id(path), Model::DeletedVault(deleted))
+}
+
+fn vault_model() -> Vault {
+    Vault {
         unique_id: guid(5),
         identity: Identity {
             system: Some(guid(6)),
@@ -106,8 +122,8 @@ pub(super) fn vault() -> Resource {
         alert_on_failures: true,
         cross_subscription: CrossSubscription::PermanentlyDisabled,
         cross_region: None,
-    };
-    resource(vault_id(), Model::Vault(model))
+        cost: Some(CostGranularity::ItemWithParentTag),
+    }
 }
 
 pub(super) fn policy(name: &str) -> Resource {
@@ -170,6 +186,7 @@ pub(super) fn instance(name: &str, disk: &str, policy: &str, group: &str) -> Res
         state: ProtectionState::Configured,
         error: Some(fault()),
         deletion: Some(Deletion {
+            was: instance_id("was"),
             at: at(1),
             purge_at: at(2),
             activity: guid(11),
@@ -263,6 +280,7 @@ pub(super) fn job(number: u128, started: i64) -> Job {
     Job {
         id: guid(number),
         vault: vault_id(),
+        vault_unique_id: guid(5),
         instance: instance_id("i"),
         instance_unique_id: guid(10),
         instance_name: "i".into(),

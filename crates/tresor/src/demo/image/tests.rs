@@ -74,19 +74,6 @@ fn a_tiny_disk_changes_nothing_or_its_one_block() {
 }
 
 #[test]
-fn only_what_is_not_zero_is_uploaded() {
-    let mut bytes = vec![0; 1 << 20];
-    assert_eq!(data_ranges(&bytes, 0), []);
-    bytes[0] = 1;
-    bytes[(64 << 10) + 5] = 1;
-    bytes[(1 << 20) - 1] = 1;
-    let offset = 4 << 20;
-    let expected = [offset..offset + (128 << 10), offset + (960 << 10)..offset + (1 << 20)];
-    assert_eq!(data_ranges(&bytes, offset), expected);
-    assert_eq!(data_ranges(&[1; 512], 0), [0..512]);
-}
-
-#[test]
 fn a_made_image_is_a_disk_with_a_sound_file_system() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.img");

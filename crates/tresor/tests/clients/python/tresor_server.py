@@ -9,6 +9,7 @@ import pathlib
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 
 START_LIMIT = 90.0
@@ -68,7 +69,7 @@ class Server:
         """Starts the process and returns when it is ready for requests."""
         assert self.process is None, "already running"
         self.starts += 1
-        self.log_path = self.data.with_name(f"{self.data.name}.{self.starts}.log")
+        self.log_path = self._new_log()
         command = [program or self.program, "serve", "--data", str(self.data),
                    "--listen", "127.0.0.1:0", "--log-format", "json"]
         if self.config:
@@ -87,6 +88,15 @@ class Server:
             self.kill()
             raise
         return self
+
+    def _new_log(self):
+        """A file for the log: beside the data, or where the whole run keeps its logs."""
+        kept = os.environ.get("CLIENT_TEST_LOGS")
+        if not kept:
+            return self.data.with_name(f"{self.data.name}.{self.starts}.log")
+        handle, path = tempfile.mkstemp(".log", f"{self.data.name}.{self.starts}.", kept)
+        os.close(handle)
+        return pathlib.Path(path)
 
     def _is_listening(self):
         if self.process.poll() is not None:

@@ -424,6 +424,46 @@ def instances():
                 code="UserErrorMissingRequiredPermissions"),
         restore("name-taken", "{taken}", f"{info}.resourceID", "{taken}",
                 code="UserErrorSameNameDiskAlreadyExists"),
+        Row("sync word", "POST", "{instance}/sync", {"syncType": "Hope"}, 400, INVALID, "syncType"),
+        Row("sync absent", "POST", NEW_INSTANCE + "/sync", {}, 404,
+            "UserErrorGenericResourceNotFound", "new-instance"),
+        Row("sync a-list", "POST", "{instance}/sync", [], 400, CONTENT, "object"),
+        Row("undelete absent", "POST", "{vault}/deletedBackupInstances/gone/undelete", None, 404,
+            "UserErrorGenericResourceNotFound", "gone"),
+        Row("undelete old-version", "POST", "{vault}/deletedBackupInstances/gone/undelete", None,
+            400, "NoRegisteredProviderFound", "2021-01-01", ARTICLE),
+        Row("export no-vault", "POST", NEW_VAULT + "/exportBackupJobs", None, 404,
+            "UserErrorGenericResourceNotFound", "new-vault"),
+        Row("export a-list", "POST", "{vault}/exportBackupJobs", [], 400, CONTENT, "object"),
+        Row("export absent", "GET", "{vault}/backupJobs/operations/gone", None, 404,
+            "UserErrorGenericResourceNotFound", "gone"),
+        Row("jobs filter", "GET", "{vault}/backupJobs?$filter=status eq 'Lost'", None, 400,
+            INVALID, "Lost"),
+        Row("ranges no-store", "POST", "{instance}/findRestorableTimeRanges", {}, 400, INVALID,
+            "sourceDataStoreType"),
+        Row("ranges backwards", "POST", "{instance}/findRestorableTimeRanges", {
+            "sourceDataStoreType": "OperationalStore", "startTime": "2026-02-01T00:00:00Z",
+            "endTime": "2026-01-01T00:00:00Z"}, 400, INVALID, "endTime"),
+        Row("rehydrate", "POST", "{instance}/rehydrate", {
+            "recoveryPointId": "{point}", "rehydrationRetentionDuration": "P7D"}, 400,
+            "OperationNotSupported", "rehydrating"),
+        Row("cross-region", "POST", "{group}/providers/Microsoft.DataProtection/locations/westus"
+            "/crossRegionRestore", {}, 400, "OperationNotSupported", "region"),
+        Row("instances-of bad-skip", "GET", "{disk}/providers/Microsoft.DataProtection"
+            "/backupInstances?$skipToken=x", None, 400, "InvalidSkipToken", "skipToken"),
+        Row("deleted-vault absent", "GET", "{root}/providers/Microsoft.DataProtection/locations"
+            "/westus/deletedVaults/gone", None, 404, "UserErrorGenericResourceNotFound", "gone",
+            "2025-09-01"),
+        Row("deleted-vaults nowhere", "GET", "{root}/providers/Microsoft.DataProtection/locations"
+            "/atlantis/deletedVaults", None, 400, INVALID, "atlantis", "2025-09-01"),
+        Row("restored-vault no-id", "PUT", NEW_VAULT, VAULT, 400, INVALID,
+            "x-ms-deleted-vault-id", "2025-09-01", {"x-ms-deleted-vault-id": "yesterday"}),
+        Row("restored-vault old-version", "PUT", NEW_VAULT, VAULT, 400, INVALID,
+            "x-ms-deleted-vault-id", headers={"x-ms-deleted-vault-id": "{vault}"}),
+        Row("restored-vault absent", "PUT", NEW_VAULT, VAULT, 404,
+            "UserErrorGenericResourceNotFound", "gone", "2025-09-01", {
+                "x-ms-deleted-vault-id": "{root}/providers/Microsoft.DataProtection/locations"
+                "/westus/deletedVaults/gone"}),
         Row("validate no-wrapper", "POST", "{instance}/validateRestore", {}, 400, INVALID,
             "restoreRequestObject"),
         Row("points filter-date", "GET",
