@@ -23,11 +23,11 @@ const MARKS: [&str; 2] = ["campaign: ", "capacity: "];
 enum Campaign {
     /// Every state that a loss of power can leave.
     Crash,
-    /// Every operation fails.
+    /// Every operation fails; disks are full.
     Faults,
     /// One bit is wrong.
     Flips,
-    /// Everybody at once, by seeds.
+    /// Everybody at once, and lives of stores against a model, by seeds.
     Interleave,
     /// Every parser is fuzzed.
     Fuzz,
@@ -54,9 +54,9 @@ impl Campaign {
     fn tests(self) -> &'static [&'static str] {
         match self {
             Self::Crash => &["--test", "images", "--"],
-            Self::Faults => &["--test", "faults", "--"],
+            Self::Faults => &["--test", "faults", "--test", "upkeep", "--test", "full", "--"],
             Self::Flips => &["--test", "flips", "--"],
-            Self::Interleave => &["--test", "interleave", "--"],
+            Self::Interleave => &["--test", "interleave", "--test", "lives", "--"],
             Self::Capacity => &["--lib", "--", "index::capacity"],
             Self::Fuzz => &[],
         }
@@ -72,7 +72,7 @@ pub(crate) struct Options {
     /// How many times the ordinary amount of work.
     #[arg(long, default_value_t = 1)]
     scale: u64,
-    /// Seeds of the interleavings; 100 times the scale when not given.
+    /// Seeds of interleavings, lives and full disks; 400 times the scale when not given.
     #[arg(long)]
     seeds: Option<u64>,
     /// The first seed; an ordinary test begins with its own.
@@ -115,7 +115,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
 fn tested(root: &Path, work: &Path, campaign: Campaign, options: &Options) -> anyhow::Result<Row> {
     let name = campaign.name();
     let log = work.join("logs").join(format!("campaign-{name}.log"));
-    let seeds = options.seeds.unwrap_or_else(|| options.scale.saturating_mul(100));
+    let seeds = options.seeds.unwrap_or_else(|| options.scale.saturating_mul(400));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".to_owned().into());
     let mut command = Command::new(cargo);
     command
@@ -125,6 +125,7 @@ fn tested(root: &Path, work: &Path, campaign: Campaign, options: &Options) -> an
         .current_dir(root)
         .env("TRESOR_CAMPAIGN_SCALE", options.scale.to_string())
         .env("TRESOR_SEEDS", seeds.to_string())
+        .env("TRESOR_FAULTS_STRIDE", "1")
         .env("TRESOR_CAPACITY_TIB", (options.scale as f64 / 16.0).to_string());
     if let Some(seed) = options.seed {
         command.env("TRESOR_CAMPAIGN_SEED", seed.to_string());

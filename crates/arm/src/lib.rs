@@ -8,6 +8,7 @@
 //! - Every operation stands in one table ([`table`]) with the action that it needs.
 //! - A wrong request gets a 4xx that names the field; a 5xx is a fault of ours.
 //! - No secret and no token is logged or kept.
+//! - Every change and every refusal of a right is in the audit trail before its answer leaves.
 
 // The golden documents of the tests are long.
 #![cfg_attr(test, recursion_limit = "256")]
@@ -19,6 +20,7 @@ mod compute;
 mod dataprotection;
 mod graph;
 mod hook;
+mod insights;
 mod managed_identity;
 mod resource_graph;
 mod resources;
@@ -30,6 +32,8 @@ mod wire;
 
 pub use auth::endpoint::IdentitySettings;
 pub use hook::Reset;
+pub use wire::bucket::Rate;
+pub use wire::limit::Rates;
 pub use wire::settings::{RetryAfter, WireSettings};
 
 use auth::authority::Authority;
@@ -39,6 +43,8 @@ use table::Table;
 use tokio::sync::Semaphore;
 use tresor_core::error::{Error, Result};
 use tresor_core::service::Service;
+use wire::audit::Strangers;
+use wire::limit::Limits;
 use wire::paging::Seal;
 use zeroize::Zeroizing;
 
@@ -63,8 +69,10 @@ pub(crate) struct App {
     pub(crate) seal: Seal,
     /// The data plane of disks.
     pub(crate) blob: blob::Plane,
-    /// Polls that may be held at once.
-    pub(crate) polls: Semaphore,
+    /// How often each may ask, and how many polls may be held.
+    pub(crate) limits: Limits,
+    /// How many refusals of strangers are recorded.
+    pub(crate) strangers: Strangers,
     /// Requests with a token that may be worked on at once.
     pub(crate) requests: Arc<Semaphore>,
     /// Requests without a token that may be worked on at once.
@@ -81,7 +89,8 @@ impl App {
         let seal = Seal::new(&service.key_file("page.key", random)?);
         let blob = blob::Plane::new(&service.key_file("sas.key", random)?);
         let authority = Authority::open(&service, &wire)?;
-        let polls = Semaphore::new(wire.max_polls);
+        let limits = Limits::new(&wire);
+        let strangers = Strangers::new();
         let requests = Arc::new(Semaphore::new(wire.max_requests));
         let public = Arc::new(Semaphore::new(PUBLIC_REQUESTS));
         let mut routes = table::routes();
@@ -89,8 +98,19 @@ impl App {
             routes.retain(|route| !hook::is_one(route));
         }
         let table = Table::new(routes);
-        let reset = None;
-        Ok(Self { service, wire, authority, table, seal, blob, polls, requests, public, reset })
+        Ok(Self {
+            service,
+            wire,
+            authority,
+            table,
+            seal,
+            blob,
+            limits,
+            strangers,
+            requests,
+            public,
+            reset: None,
+        })
     }
 
     /// The location that stands for this site where one is needed.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tempfile::TempDir;
+use tresor_core::audit::AuditSettings;
 use tresor_core::hook::Hooks;
 use tresor_core::limits::Limits;
 use tresor_core::model::{Principal, PrincipalKind};
@@ -28,7 +29,7 @@ pub(crate) struct Site {
     pub(crate) app: Arc<App>,
     pub(crate) first: FirstStart,
     pub(crate) token: String,
-    pub(crate) folder: TempDir,
+    folder: TempDir,
 }
 
 /// An answer.
@@ -99,6 +100,7 @@ impl Site {
             store_config: StoreConfig::default(),
             volatile: false,
             hooks: Some(Arc::new(hooks)),
+            audit: AuditSettings::default(),
         };
         let data = folder.path().join("data");
         let (service, first) = Service::open(&data, settings, env).await.unwrap();
@@ -109,6 +111,11 @@ impl Site {
         let mut site = Self { app, first, token: String::new(), folder };
         site.token = site.sign_in().await;
         site
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
     }
 
     async fn sign_in(&self) -> String {

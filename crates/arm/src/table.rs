@@ -65,6 +65,7 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::graph::routes(),
         crate::resource_graph::routes(),
         crate::hook::routes(),
+        crate::insights::routes(),
     ]
     .concat()
 }

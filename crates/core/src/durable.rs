@@ -1,5 +1,9 @@
 //! File changes of the data folder that the store's durable files do not offer.
 
+mod log;
+
+pub(crate) use log::{LogFile, older};
+
 use std::fs::File;
 use std::io;
 use std::path::Path;

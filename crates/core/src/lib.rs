@@ -10,6 +10,7 @@
 //! - Time and chance come from [`tresor_store::env::Env`] alone.
 
 pub mod access;
+pub mod audit;
 pub mod blob;
 pub mod catalogue;
 mod durable;

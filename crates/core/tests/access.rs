@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
 use tresor_core::access::USER_ACCESS_ADMINISTRATOR;
+use tresor_core::audit::AuditSettings;
 use tresor_core::blob::Blob;
 use tresor_core::catalogue::{Catalogue, sqlite::SqliteCatalogue};
 use tresor_core::error::FaultKind;
@@ -42,6 +43,7 @@ fn settings(folder: &Path) -> Settings {
         store_config: StoreConfig::default(),
         volatile: false,
         hooks: None,
+        audit: AuditSettings::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use tresor_core::error::{Fault, FaultKind};
 use tresor_core::hook::{Hooks, ManualClock, Pending, Place};
 use tresor_core::limits::Limits;
 use tresor_core::model::{Job, JobStatus, Operation, OperationStatus, ResourceId};
-use tresor_core::service::{OriginSpec, Service};
+use tresor_core::service::{JobQuery, OriginSpec, PointQuery, Service};
 use tresor_store::env::Env;
 use world::{Protected, World, protect, restore_of, snapshot_of};
 
@@ -54,7 +54,7 @@ async fn backup(world: &World, instance: &ResourceId) -> Operation {
 
 /// The jobs of the vault that have this status.
 async fn jobs(world: &World, of: &Protected, status: JobStatus) -> Vec<Job> {
-    let page = world.service.jobs(&of.vault, None, 100).await.unwrap();
+    let page = world.service.jobs(&of.vault, &JobQuery::default(), None, 100).await.unwrap();
     page.rows.into_iter().filter(|job| job.status == status).collect()
 }
 
@@ -77,7 +77,8 @@ async fn points_and_jobs_carry_the_time_that_the_clock_was_moved_to() {
         );
         clock.advance(4.hours()).unwrap();
     }
-    let page = world.service.points(&protected.instance, None, None, None, 10).await.unwrap();
+    let page =
+        world.service.points(&protected.instance, &PointQuery::default(), None, 10).await.unwrap();
     let times: Vec<Timestamp> = page.rows.iter().map(|point| point.time).collect();
     assert_eq!(times, [at("2030-01-01T04:00:00Z"), at(START)]);
     let week = SignedDuration::from_hours(7 * 24);
@@ -120,7 +121,15 @@ async fn a_backup_whose_operation_fails_makes_no_job_and_the_next_one_runs() {
     let failed = kept(&world.service, &begun).await;
     assert_eq!(failed.status, OperationStatus::Failed(fault()));
     assert!(failed.job.is_none());
-    assert!(world.service.jobs(&protected.vault, None, 10).await.unwrap().rows.is_empty());
+    assert!(
+        world
+            .service
+            .jobs(&protected.vault, &JobQuery::default(), None, 10)
+            .await
+            .unwrap()
+            .rows
+            .is_empty()
+    );
     assert!(hooks.faults().armed().is_empty(), "it has struck");
     world.backup(&protected.vault, &protected.instance).await;
     world.service.stop().await;
@@ -138,7 +147,8 @@ async fn a_backup_whose_job_fails_lists_no_point_and_the_next_one_runs() {
     assert_eq!(failed.len(), 1);
     assert_eq!(failed[0].error, Some(fault()));
     assert!(operation.job.unwrap().name().contains(&failed[0].id.to_string()));
-    let points = world.service.points(&protected.instance, None, None, None, 10).await.unwrap();
+    let points =
+        world.service.points(&protected.instance, &PointQuery::default(), None, 10).await.unwrap();
     assert!(points.rows.is_empty());
     world.backup(&protected.vault, &protected.instance).await;
     assert_eq!(world.service.settle(LIMIT).await.unwrap().waiting, 0);

@@ -58,6 +58,23 @@ fn links_may_lead_inside_but_not_out() {
     }
 }
 
+/// What is elsewhere and what is nowhere are refused in the same words.
+#[test]
+fn a_refusal_does_not_tell_what_is_elsewhere() {
+    let root = folders();
+    let told = |path: &str| {
+        let path = root.path().join(path);
+        let shown = path.display().to_string();
+        let error = RawImage::open(&path, &[root.path().join("images")]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{path:?}");
+        error.to_string().replace(&shown, "")
+    };
+    let there = told("secret");
+    for path in ["none", "images/../secret", "images/../none", "images/inner/../../none"] {
+        assert_eq!(told(path), there, "{path}");
+    }
+}
+
 #[test]
 fn only_regular_files_are_images() {
     let root = folders();

@@ -106,6 +106,27 @@ impl Error {
         };
         Self::new(kind, context).because(source)
     }
+
+    /// The same for a list. A client hands on what a server said to a list as words only; a
+    /// refusal, or a bucket that is gone, is no outage that will pass. Neither is it the absence
+    /// of some object.
+    pub(crate) fn list(context: impl Into<String>, source: object_store::Error) -> Self {
+        let refused = refusal(&source);
+        let error = Self::object(context, source);
+        match error.kind {
+            ErrorKind::Transient | ErrorKind::NotFound if refused => {
+                Self { kind: ErrorKind::Denied, ..error }
+            }
+            _ => error,
+        }
+    }
+}
+
+/// Whether a server refused a request for good.
+fn refusal(error: &object_store::Error) -> bool {
+    let said = chain(error);
+    let status = said.split_once("status code: ").and_then(|(_, rest)| rest.get(..3));
+    matches!(status, Some("401" | "403" | "404"))
 }
 
 /// An error with everything behind it, for a log.

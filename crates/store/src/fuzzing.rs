@@ -5,51 +5,23 @@
 //! and what is accepted must be the same when it is written and read again.
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::codec::{Decoder, Encoding};
 use crate::config;
-use crate::env::{Chance, Clock, Env};
 use crate::field::narrow;
+use crate::fixture::{env, ring};
 use crate::id::{Hasher, Id, Kind};
-use crate::keys::{self, Domain, KeyRing, TAG};
+use crate::keys::{self, KeyRing, TAG};
 use crate::map::Node;
 use crate::pack::{FRAME_HEAD, FrameHead, Location, Pack, open_frame};
 use crate::pin::{PinRecord, WriterRecord};
 use crate::point::{PointKey, PointRecord};
 use crate::seal::{self, Record};
 
-struct Still;
-
-impl Chance for Still {
-    fn fill(&self, out: &mut [u8]) {
-        out.fill(3);
-    }
-}
-
-impl Clock for Still {
-    fn domain(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    fn real(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    fn monotonic(&self) -> std::time::Duration {
-        std::time::Duration::ZERO
-    }
-}
-
-fn env() -> Env {
-    Env::new(Arc::new(Still), Arc::new(Still))
-}
-
-static RING: LazyLock<KeyRing> =
-    LazyLock::new(|| KeyRing::random(Uuid::from_bytes([9; 16]), Domain::random(&env()), &env()));
+static RING: LazyLock<KeyRing> = LazyLock::new(ring);
 
 /// `bytes` with the checksum of all before its last four bytes in those.
 pub(crate) fn with_sum(bytes: &[u8]) -> Vec<u8> {

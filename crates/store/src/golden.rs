@@ -1,57 +1,16 @@
 //! Every encoding, byte for byte: a change of the format must be meant.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-
-use jiff::Timestamp;
-use uuid::Uuid;
 
 use crate::chunk::{Block, Rule};
 use crate::codec::{Encoder, Encoding};
 use crate::config::{self, StoreConfig};
-use crate::env::{Chance, Clock, Env};
+use crate::fixture::{STORE, env, ring};
 use crate::id::{Hasher, Id, Kind, hex};
-use crate::keys::{Domain, KeyRing};
 use crate::map::{Item, Node, Tree};
 use crate::pack::{FrameHead, Pack, Writer, encode_pack_head};
 use crate::point::{PointKey, PointRecord};
 use crate::seal::{self, Record};
-
-/// Counts up, so that every draw is known.
-struct Counting(AtomicU8);
-
-impl Chance for Counting {
-    fn fill(&self, out: &mut [u8]) {
-        out.fill_with(|| self.0.fetch_add(1, Ordering::Relaxed));
-    }
-}
-
-struct Stopped;
-
-impl Clock for Stopped {
-    fn domain(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    fn real(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    fn monotonic(&self) -> std::time::Duration {
-        std::time::Duration::ZERO
-    }
-}
-
-fn env() -> Env {
-    Env::new(Arc::new(Stopped), Arc::new(Counting(AtomicU8::new(0))))
-}
-
-const STORE: Uuid = Uuid::from_bytes([0xAA; 16]);
-
-fn ring() -> KeyRing {
-    KeyRing::random(STORE, Domain::random(&env()), &env())
-}
 
 fn text(bytes: &[u8]) -> String {
     let mut out = String::new();

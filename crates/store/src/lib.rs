@@ -59,6 +59,12 @@
 //! no condemned pack, and deletes an index run only if that run is damaged and all packs that can
 //! be read are named by others.
 //!
+//! # Room
+//!
+//! A store keeps a reserve (see `reserve`): on a full disk points can still be removed, pinned and
+//! read, the index repaired and garbage collected. Only new points are refused, with
+//! [`ErrorKind::Full`].
+//!
 //! # Damage
 //!
 //! One damaged object fails nothing but what needs it. A damaged index run, and a damaged place
@@ -81,6 +87,8 @@ pub mod durable;
 pub mod env;
 mod error;
 mod field;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fixture;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -98,9 +106,11 @@ mod object;
 mod pack;
 mod pin;
 mod point;
+mod present;
 mod quarantine;
 mod read;
 mod repair;
+mod reserve;
 mod restore;
 mod seal;
 mod source;

@@ -48,7 +48,7 @@ pub(crate) const READ_PIECE: usize = 1 << 20;
 /// Unchanged blocks read from the source in one call while cuts re-synchronise.
 pub(crate) const RESYNC_BLOCKS: usize = 8;
 
-/// Bytes before and behind a change that are fetched ahead with it: about the chunk that it lies in.
+/// Bytes before and behind a change that are fetched ahead with it: about the chunk that it is in.
 pub(crate) const PREFETCH_AROUND: u64 = 64 << 10;
 
 /// Index entries after which a run is written even if few bytes were stored.
@@ -207,11 +207,15 @@ pub(crate) const SORT_IDS: usize = 1 << 18;
 /// Files of sorted ids that are merged at once.
 pub(crate) const SORT_FILES: usize = 32;
 
-/// Map nodes that a collection remembers to have walked; forgetting costs only time.
-pub(crate) const WALKED_NODES: usize = 1 << 18;
+/// Map nodes that a collection remembers to have walked; forgetting costs only time. As many as
+/// fit into a hash table of 2^18 places.
+pub(crate) const WALKED_NODES: usize = (1 << 18) / 8 * 7;
 
 /// Entries of one index run that a collection writes (about 100 bytes of memory each).
 pub(crate) const REWRITE_ENTRIES: usize = 1 << 17;
+
+/// Times that one collection begins anew because a full disk let it do only a part.
+pub(crate) const ROUNDS: u32 = 16;
 
 /// Lost ids and writers that a report names.
 pub(crate) const NAMED: usize = 16;

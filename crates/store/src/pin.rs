@@ -107,7 +107,9 @@ impl Store {
             time: inner.env.domain(),
             point: found,
         };
-        inner.create_record(Record::Pin, &pin_object(record.id), &record)?;
+        // A full store can still be restored from.
+        let create = || inner.create_record(Record::Pin, &pin_object(record.id), &record);
+        inner.with_reserve(create)?;
         // Removed between the look and the pin? Then the pin may be too late to protect it.
         if let Err(e) = self.confirm_witness(point, witness) {
             inner.objects.delete(&pin_object(record.id))?;
@@ -142,8 +144,9 @@ impl Store {
         self.release_pins(|pin| pin.holder == holder)
     }
 
-    /// Releases the pins that are `meant` and says how many there were.
-    pub(crate) fn release_pins(&self, meant: impl Fn(&PinRecord) -> bool) -> Result<usize> {
+    /// Releases the pins that are `meant` and says how many there were. Whoever is still reading
+    /// under one of them may find that what he reads is gone.
+    pub fn release_pins(&self, meant: impl Fn(&PinRecord) -> bool) -> Result<usize> {
         let mut pins = self.read_pins()?.readable();
         pins.retain(meant);
         for pin in &pins {

@@ -145,7 +145,8 @@ impl Store {
             Err(e) if damage::is_damage(&e) => {}
             Err(e) => return Err(e),
         }
-        self.mark(Record::Removed, &removed_object(key), key).map(|_| ())
+        let mark = || self.mark(Record::Removed, &removed_object(key), key);
+        self.inner().with_reserve(mark).map(|_| ())
     }
 
     /// What stands at `key` now.

@@ -1,10 +1,12 @@
 //! Which bytes of a point cannot be read.
 //!
 //! A *wound* is a range of a point whose chunk, or a node of the map above it, has no usable
-//! place: it is in no index run, or every place of it is damaged. Walking a map finds its wounds
+//! place: it is in no index run, or every place of it is damaged or in a pack that is gone. Walking
+//! a map finds its wounds
 //! exactly; subtrees that were found whole are remembered and not walked again, in this point or
 //! in another.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::cache::Cache;
@@ -14,6 +16,7 @@ use crate::id::{Id, Kind};
 use crate::map::{Item, Node, Tree, span};
 use crate::margins;
 use crate::point::PointKey;
+use crate::present::Present;
 use crate::source::{Watch, tidy};
 use crate::vault::{Inner, Store};
 
@@ -170,8 +173,9 @@ impl Ranges {
 
 impl Store {
     /// The byte ranges of a point that cannot be read now, as far as is known without reading
-    /// chunks: those whose content was found damaged (see [`Store::verify`]) or is in no index
-    /// run. In order; beyond 16,384 ranges the last one takes in what lies between.
+    /// chunks: those whose content was found damaged (see [`Store::verify`]), is in no index run,
+    /// or lay in packs that are gone. In order; beyond 16,384 ranges the last one takes in what
+    /// lies between.
     ///
     /// The next incremental backup with this point for a parent reads them again by itself.
     pub fn wounds(&self, point: &PointKey) -> Result<Vec<Range<u64>>> {
@@ -179,16 +183,64 @@ impl Store {
         inner.learn_quarantine()?;
         inner.index.refresh()?;
         let map = self.find_or_pinned(point)?.map;
-        inner.wounds(&map, &())
+        let there = There::new(inner);
+        inner.gather(&map, &|id| there.holds(id), &())
+    }
+}
+
+/// Which contents are in packs that are there.
+pub(crate) struct There<'a> {
+    inner: &'a Inner,
+    present: Present,
+    refreshed: std::cell::Cell<bool>,
+}
+
+impl<'a> There<'a> {
+    pub(crate) fn new(inner: &'a Inner) -> Self {
+        let present = Present::new(inner.objects.clone(), BTreeSet::new());
+        Self { inner, present, refreshed: false.into() }
+    }
+
+    /// Whether a usable place of `id` is in a pack that is there.
+    pub(crate) fn holds(&self, id: &Id) -> Result<bool> {
+        if self.look(id)? {
+            return Ok(true);
+        }
+        // Collection may have moved it meanwhile.
+        let again = !self.refreshed.replace(true) && self.inner.index.refresh()?;
+        if again { self.look(id) } else { Ok(false) }
+    }
+
+    fn look(&self, id: &Id) -> Result<bool> {
+        let index = &self.inner.index;
+        match index.find(id)? {
+            None => return Ok(false),
+            Some(at) if self.present.accepts(&at.pack)? => return Ok(true),
+            Some(_) => {}
+        }
+        for at in index.locations(id)? {
+            if !index.is_shunned(&at) && self.present.accepts(&at.pack)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
 impl Inner {
-    /// The wounds of a map, as far as this handle knows.
+    /// The wounds of a map, as far as this handle knows without looking for packs.
     pub(crate) fn wounds(&self, map: &Tree, watch: &dyn Watch) -> Result<Vec<Range<u64>>> {
-        let usable = |id: &Id| Ok(self.index.find(id)?.is_some());
+        self.gather(map, &|id| Ok(self.index.find(id)?.is_some()), watch)
+    }
+
+    fn gather(
+        &self,
+        map: &Tree,
+        usable: &Usable<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Range<u64>>> {
         let mut ranges = Ranges::default();
-        Walk::new(self, &usable, watch).map(map, &mut |wound| {
+        Walk::new(self, usable, watch).map(map, &mut |wound| {
             ranges.add(wound.range, margins::WOUNDS);
             Ok(())
         })?;

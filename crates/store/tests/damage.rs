@@ -34,7 +34,7 @@ fn a_flipped_bit_anywhere_is_an_error_or_harmless() {
     assert!(read_all(&rig).unwrap() == disk);
     let mut rng = Rng::new(9);
     let (mut refused, mut kinds, mut seen) = (0, BTreeSet::new(), BTreeSet::new());
-    for (name, bytes) in rig.dump() {
+    for (name, bytes) in rig.meaning() {
         let folder = name.split('/').next().unwrap().to_owned();
         // Every byte of the head of one object of a kind, some of all the rest.
         let first = seen.insert(folder.clone());
@@ -70,7 +70,7 @@ fn a_flipped_bit_anywhere_is_an_error_or_harmless() {
 #[test]
 fn a_truncated_object_is_an_error() {
     let (rig, disk) = made();
-    for (name, bytes) in rig.dump() {
+    for (name, bytes) in rig.meaning() {
         if name.starts_with("keys/") {
             continue;
         }
@@ -86,7 +86,7 @@ fn a_truncated_object_is_an_error() {
 fn a_missing_object_is_an_error() {
     use object_store::ObjectStoreExt;
     let (rig, disk) = made();
-    for (name, bytes) in rig.dump() {
+    for (name, bytes) in rig.meaning() {
         let path = object_store::path::Path::from(name.as_str());
         rig.rt.block_on(rig.objects.delete(&path)).unwrap();
         match (name.split('/').next().unwrap(), read_all(&rig).map_err(|e| e.kind())) {
@@ -145,7 +145,7 @@ fn damage_to_one_object_stops_nothing_else() {
         wrong[last] ^= 4;
         rig.overwrite(name, wrong);
     };
-    for (name, bytes) in rig.dump() {
+    for (name, bytes) in rig.meaning() {
         let folder = name.split('/').next().unwrap();
         let added = !before.contains_key(&name);
         if matches!(folder, "pins" | "writers") || added && matches!(folder, "index" | "points") {
@@ -219,7 +219,7 @@ fn nothing_in_the_store_is_in_clear() {
     let (_, done) = ingest(&store, 1, None, &Memory::sparse(disk), None).unwrap();
     assert!(done.won);
     let wanted: [&[u8]; 2] = [b"a sentence of the owner.", b"1970-01-01"];
-    for (name, bytes) in rig.dump() {
+    for (name, bytes) in rig.meaning() {
         for wanted in wanted {
             assert!(!bytes.windows(wanted.len()).any(|w| w == wanted), "{name}");
         }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use rig::{Rig, ingest, key, parallel, patterned, restore, scratch, small, wanted};
+use rig::{Rig, ingest, key, patterned, restore, scratch, small, until_none, wanted};
 use tresor_store::{ErrorKind, LocalObjects, Result, Store, StoreConfig};
 use tresor_testkit::{Fault, Faulty, FaultyFiles, FileOperation, Memory, Operation, Rng};
 
@@ -111,21 +111,6 @@ impl Journey {
         assert!(done.is_ok_and(|(_, committed)| committed.won), "{context}: the next backup");
         assert!(restore(store, next).unwrap() == disk.bytes(), "{context}: the next restore");
     }
-}
-
-/// Runs `each` with 0, 1, ... until it says that there is no such operation; how many there were.
-fn until_none(each: impl Fn(u64) -> bool + Sync) -> u64 {
-    let (end, block) = (AtomicU64::new(u64::MAX), 16);
-    let mut start = 0;
-    while end.load(SeqCst) == u64::MAX {
-        parallel(start..start + block, |which| {
-            if !each(which) {
-                end.fetch_min(which, SeqCst);
-            }
-        });
-        start += block;
-    }
-    end.into_inner()
 }
 
 /// One journey on objects of which one operation fails; false if there were not so many.

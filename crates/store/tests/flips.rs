@@ -59,7 +59,7 @@ type Place = (String, usize);
 /// All bytes of metadata, and those of the data.
 fn places(made: &Made) -> (Vec<Place>, Vec<Place>) {
     let (mut meta, mut data) = (Vec::new(), Vec::new());
-    for (name, bytes) in made.rig.dump() {
+    for (name, bytes) in made.rig.meaning() {
         let chunks = name.starts_with("packs/") && bytes[10] == 1;
         let first = 0..if chunks { PACK } else { bytes.len() };
         let mut heads = Vec::from_iter([first]);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use rig::{Rig, ingest, key, patterned, restore, secret, small};
-use tresor_store::{Error, ErrorKind, Result, Secret, SlotKind, Store};
+use tresor_store::{Error, ErrorKind, RecoveryKey, Result, Secret, SlotKind, Store};
 use tresor_testkit::{Fault, Faulty, Memory, Operation, Rng};
 
 fn passphrase(text: &str) -> Secret {
@@ -96,7 +96,19 @@ fn a_new_recovery_key_replaces_the_old_one() {
     let (objects, rt) = (Arc::clone(&rig.objects), rig.rt.handle().clone());
     let made = Store::init(objects, rt, rig.cache.path(), small(), &secret(), rig.env.clone());
     let (store, old) = made.unwrap();
-    let new = store.new_recovery_key().unwrap();
+    // What nobody could read does not replace anything.
+    let unseen = || Error::new(ErrorKind::Sink, "no paper");
+    assert_eq!(store.new_recovery_key(|_| Err(unseen())).unwrap_err().kind(), ErrorKind::Sink);
+    assert!(opens(&rig, &Secret::Recovery(old.clone())) && labels(&store).len() == 2);
+    let mut shown = None;
+    let show = |key: &RecoveryKey| {
+        // Killed now, either would do.
+        assert!([key, &old].iter().all(|key| opens(&rig, &Secret::Recovery((*key).clone()))));
+        shown = Some(key.clone());
+        Ok(())
+    };
+    store.new_recovery_key(show).unwrap();
+    let new = shown.unwrap();
     assert!(new != old);
     assert!(opens(&rig, &Secret::Recovery(new)) && !opens(&rig, &Secret::Recovery(old)));
     assert_eq!(labels(&store), ["first", "recovery"]);
@@ -106,8 +118,11 @@ fn a_new_recovery_key_replaces_the_old_one() {
 fn rotation_wraps_every_slot_anew_or_changes_nothing() {
     let (rig, disk) = start(3);
     let store = rig.open().unwrap();
+    store.add_slot(&passphrase("leaver"), "leaver").unwrap();
     let beside = rig.beside(31);
     let held = beside.open().unwrap();
+    let other = rig.beside(33);
+    let shut_out = other.open_with(&passphrase("leaver")).unwrap();
     let before = store.slots().unwrap();
     let secrets = [passphrase("old"), secret()];
     let e = store.rotate(&secrets, &[]).unwrap_err();
@@ -115,16 +130,20 @@ fn rotation_wraps_every_slot_anew_or_changes_nothing() {
     assert!(e.to_string().contains(&before[1].id.to_string()), "{e}");
     assert_eq!(store.slots().unwrap(), before);
     assert_eq!(held.slots().unwrap(), before);
-    let after = store.rotate(&secrets, &[before[1].id]).unwrap();
+    let leaver = before.iter().find(|slot| slot.label == "leaver").unwrap().id;
+    let after = store.rotate(&secrets, &[before[1].id, leaver]).unwrap();
     assert_eq!(after, [before[0].clone(), before[2].clone()]);
     assert!(opens(&rig, &secret()) && opens(&rig, &passphrase("old")));
-    // What somebody kept in memory opens the new slots no longer; the data it knew it can read.
-    assert_eq!(held.slots().unwrap_err().kind(), ErrorKind::WrongKey);
-    assert_eq!(held.add_slot(&file(5), "").unwrap_err().kind(), ErrorKind::WrongKey);
-    assert!(restore(&held, 1).unwrap() == disk);
     store.new_epoch().unwrap();
     ingest(&store, 2, Some(1), &Memory::sparse(disk.clone()), None).unwrap();
-    assert_eq!(restore(&held, 2).unwrap_err().kind(), ErrorKind::WrongKey);
+    // Who still has a slot goes on, also with what is new.
+    assert!(restore(&held, 2).unwrap() == disk);
+    assert_eq!(held.slots().unwrap(), after);
+    // What somebody kept in memory opens the new slots no longer; the data it knew it can read.
+    assert_eq!(shut_out.slots().unwrap_err().kind(), ErrorKind::WrongKey);
+    assert_eq!(shut_out.add_slot(&file(5), "").unwrap_err().kind(), ErrorKind::WrongKey);
+    assert!(restore(&shut_out, 1).unwrap() == disk);
+    assert_eq!(restore(&shut_out, 2).unwrap_err().kind(), ErrorKind::WrongKey);
     let beside = rig.beside(32);
     assert!(restore(&beside.open().unwrap(), 2).unwrap() == disk);
 }
@@ -180,7 +199,7 @@ type Change = fn(&Store) -> Result<()>;
 const CHANGES: [(&str, Change); 6] = [
     ("add", |store| store.add_slot(&file(9), "new").map(drop)),
     ("remove", |store| remove(store, "the old one")),
-    ("recovery", |store| store.new_recovery_key().map(drop)),
+    ("recovery", |store| store.new_recovery_key(|_| Ok(()))),
     ("rotate", |store| {
         let recovery = store.slots()?.into_iter().find(|slot| slot.kind == SlotKind::Recovery);
         let drop: Vec<_> = recovery.map(|slot| slot.id).into_iter().collect();

@@ -39,7 +39,7 @@ fn sample(config: &StoreConfig) -> Sample3 {
     // A pin and a writer that stay.
     let _pin = store.pin(&key(1), "a holder").unwrap();
     let _writer = begin(&store, 9, None, 512).unwrap();
-    Sample3 { dump: rig.dump(), disks: [first, second, third] }
+    Sample3 { dump: rig.meaning(), disks: [first, second, third] }
 }
 
 fn packs(dump: &Dump) -> Vec<String> {

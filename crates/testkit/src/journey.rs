@@ -9,34 +9,10 @@ use std::sync::{Arc, Mutex};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
-use tresor_store::{Begun, ErrorKind, Plan, PointKey, Result, Secret, Store, StoreConfig};
+use tresor_store::{Begun, ErrorKind, Plan, PointKey, Result, Store, StoreConfig};
 
 use crate::conformance::Place;
-use crate::{Fault, Faulty, Memory, Operation, Rng, Target, sim_env};
-
-/// Small parameters: many objects for little data.
-fn small() -> StoreConfig {
-    StoreConfig {
-        window: 256 << 10,
-        chunk_min: 8 << 10,
-        chunk_mean: 16 << 10,
-        chunk_max: 32 << 10,
-        zero_run_blocks: 2,
-        pack_bytes: 64 << 10,
-        checkpoint_bytes: 128 << 10,
-        argon2_kib: 8,
-        argon2_passes: 1,
-        ..StoreConfig::default()
-    }
-}
-
-fn key(number: u64) -> PointKey {
-    PointKey::new(u128::from(number).to_be_bytes())
-}
-
-fn secret() -> Secret {
-    Secret::KeyFile([7; 32].into())
-}
+use crate::{Fault, Faulty, Memory, Operation, Rng, Target, key, secret, sim_env, small};
 
 /// One user of a store: a cache and chance of its own.
 struct Visitor {

@@ -4,6 +4,7 @@
 //!
 //! Everything here is deterministic: a test that prints its seed can be run again.
 
+mod calm;
 pub mod conformance;
 mod crash;
 mod disk;
@@ -11,6 +12,8 @@ mod fault;
 mod files;
 mod journal;
 pub mod journey;
+mod room;
+mod sample;
 mod sim;
 mod stage;
 mod wire;
@@ -20,6 +23,8 @@ pub use disk::{Memory, Progress, Rng, Target};
 pub use fault::{Fault, Faulty, Operation};
 pub use files::{FaultyFiles, FileOperation};
 pub use journal::{Image, Journal, Replay, Sync};
+pub use room::Room;
+pub use sample::{key, secret, small};
 pub use sim::{SimChance, SimClock, sim_env};
 pub use stage::{Actor, Stage, Step};
 pub use wire::{Wire, WireFault, WireRequest};

@@ -9,7 +9,6 @@
 //! second, as a target that hands out pages does.
 
 use std::fmt;
-use std::fs;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -22,6 +21,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
+use crate::calm::Calm;
 use crate::{Operation, Rng};
 
 /// A call that was let go on.
@@ -112,13 +112,21 @@ enum Style {
 pub struct Stage {
     objects: Arc<dyn ObjectStore>,
     gate: Arc<Gate>,
+    fixed: &'static [&'static str],
     rng: Rng,
 }
 
 impl Stage {
     /// Actors on `objects`, in the order of `seed`.
     pub fn new(objects: Arc<dyn ObjectStore>, seed: u64) -> Self {
-        Self { objects, gate: Arc::default(), rng: Rng::new(seed) }
+        Self { objects, gate: Arc::default(), fixed: &[], rng: Rng::new(seed) }
+    }
+
+    /// No actor changes objects whose names begin so: reading them is no step.
+    #[must_use]
+    pub fn fixed(mut self, prefixes: &'static [&'static str]) -> Self {
+        self.fixed = prefixes;
+        self
     }
 
     /// Runs all actors to their end. `check` is called after each step, while nothing moves, and
@@ -136,18 +144,20 @@ impl Stage {
         thread::scope(|scope| {
             for (number, actor) in actors.into_iter().enumerate() {
                 let (gate, inner) = (Arc::clone(&self.gate), Arc::clone(&self.objects));
-                let rng = Mutex::new(Rng::new(self.rng.number()));
+                let (rng, fixed) = (Mutex::new(Rng::new(self.rng.number())), self.fixed);
                 scope.spawn(move || {
                     let ending = Ending { gate: Arc::clone(&gate), actor: number };
-                    (actor.run)(Arc::new(Staged { inner, gate, actor: number, rng }));
+                    let staged = Staged { inner, gate, actor: number, fixed, rng };
+                    (actor.run)(Arc::new(staged));
                     drop(ending);
                 });
             }
             let count = names.len();
             let style = self.style(count);
             let mut ranks: Vec<u64> = (0..count).map(|_| self.rng.number()).collect();
+            let mut calm = Calm::new();
+            calm.wait();
             loop {
-                settle();
                 let gate = Arc::clone(&self.gate);
                 let mut board = gate.lock();
                 if board.ended.len() == count {
@@ -173,7 +183,7 @@ impl Stage {
                 board.granted = Some(ticket);
                 drop(board);
                 gate.moved.notify_all();
-                settle();
+                calm.wait();
                 let broken = check(&step).is_break();
                 steps.push(step);
                 if broken {
@@ -246,42 +256,25 @@ impl Drop for Ending {
     }
 }
 
-/// Waits until no other thread of the process moves. The kernel knows: whoever waits for a
-/// lock, a channel or a call of the stage sleeps, and whoever was just woken does not.
-fn settle() {
-    let own = fs::read_link("/proc/thread-self").ok();
-    let own = own.and_then(|path| path.file_name().map(|name| name.to_owned()));
-    let mut calm = 0;
-    while calm < 2 {
-        let asleep = |entry: &fs::DirEntry| {
-            if Some(entry.file_name()) == own {
-                return true;
-            }
-            // A thread that is gone does not move.
-            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-            let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-            !matches!(state, Some('R' | 'D'))
-        };
-        let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-        let tasks: Vec<_> = tasks.collect();
-        calm = if tasks.iter().all(asleep) { calm + 1 } else { 0 };
-        if calm == 0 {
-            thread::yield_now();
-        }
-    }
-}
-
 /// The objects as one actor sees them.
 struct Staged {
     inner: Arc<dyn ObjectStore>,
     gate: Arc<Gate>,
     actor: usize,
+    fixed: &'static [&'static str],
     rng: Mutex<Rng>,
 }
 
 impl Staged {
     fn pass(&self, operation: Operation, path: &Path) {
-        self.gate.pass(self.actor, operation, path.as_ref());
+        if !self.is_fixed(path) {
+            self.gate.pass(self.actor, operation, path.as_ref());
+        }
+    }
+
+    /// What nobody changes can be read at any time with the same outcome.
+    fn is_fixed(&self, path: &Path) -> bool {
+        self.fixed.iter().any(|prefix| path.as_ref().starts_with(prefix))
     }
 }
 
@@ -337,6 +330,9 @@ impl ObjectStore for Staged {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let (gate, actor) = (Arc::clone(&self.gate), self.actor);
         let (inner, prefix) = (Arc::clone(&self.inner), prefix.cloned().unwrap_or_default());
+        if self.is_fixed(&prefix) {
+            return inner.list(Some(&prefix));
+        }
         let pivot = self.rng.lock().unwrap_or_else(PoisonError::into_inner).number();
         let both = async move {
             let mut found = Vec::new();

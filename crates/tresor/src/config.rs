@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tresor_core::audit::AuditSettings;
 use tresor_store::StoreConfig;
 
 use crate::usage::Usage;
@@ -35,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) wire: Wire,
     pub(crate) tokens: Tokens,
     pub(crate) identity: Identity,
+    pub(crate) rate: Rate,
+    pub(crate) audit: Audit,
     pub(crate) tls: Tls,
     pub(crate) log: Log,
     pub(crate) shutdown: Shutdown,
@@ -95,6 +98,7 @@ pub(crate) struct Wire {
     pub(crate) poll_hold_ms: u64,
     pub(crate) max_polls: usize,
     pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_address: usize,
     pub(crate) max_requests: usize,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_target_bytes: usize,
@@ -138,6 +142,54 @@ impl Identity {
                 self.listen
             ))),
         }
+    }
+}
+
+/// How often each may ask: what at once, and what comes back in a minute. 0 at once: no limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rate {
+    pub(crate) reads: u32,
+    pub(crate) reads_per_minute: u32,
+    pub(crate) writes: u32,
+    pub(crate) writes_per_minute: u32,
+    pub(crate) deletes: u32,
+    pub(crate) deletes_per_minute: u32,
+    pub(crate) anonymous: u32,
+    pub(crate) anonymous_per_minute: u32,
+    pub(crate) wrong_secrets: u32,
+    pub(crate) wrong_secrets_per_minute: u32,
+}
+
+impl Default for Rate {
+    fn default() -> Rate {
+        let rates = tresor_arm::Rates::default();
+        Rate {
+            reads: rates.reads.burst,
+            reads_per_minute: rates.reads.per_minute,
+            writes: rates.writes.burst,
+            writes_per_minute: rates.writes.per_minute,
+            deletes: rates.deletes.burst,
+            deletes_per_minute: rates.deletes.per_minute,
+            anonymous: rates.anonymous.burst,
+            anonymous_per_minute: rates.anonymous.per_minute,
+            wrong_secrets: rates.secrets.burst,
+            wrong_secrets_per_minute: rates.secrets.per_minute,
+        }
+    }
+}
+
+/// The audit trail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Audit {
+    pub(crate) file_bytes: u64,
+    pub(crate) files: usize,
+    pub(crate) days: u32,
+}
+
+impl Default for Audit {
+    fn default() -> Audit {
+        let AuditSettings { file_bytes, files, days } = AuditSettings::default();
+        Audit { file_bytes, files, days }
     }
 }
 
@@ -248,6 +300,7 @@ impl Default for Config {
                 poll_hold_ms: 1000,
                 max_polls: 256,
                 max_connections: 1024,
+                max_connections_per_address: 512,
                 max_requests: 1024,
                 max_body_bytes: 4 << 20,
                 max_target_bytes: 8 << 10,
@@ -255,6 +308,8 @@ impl Default for Config {
             },
             tokens: Tokens { lifetime_seconds: 3600, key_days: 30 },
             identity: Identity::default(),
+            rate: Rate::default(),
+            audit: Audit::default(),
             tls: Tls::default(),
             log: Log { format: LogFormat::Text, filter: "info".to_owned() },
             shutdown: Shutdown { seconds: 10 },

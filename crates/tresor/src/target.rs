@@ -15,11 +15,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreScheme};
+use object_store::ObjectStore;
 use tokio::runtime::Handle;
+use tresor_input::Address;
 use tresor_store::LocalObjects;
-use url::Url;
 
 use crate::config::Sources;
 use crate::usage::Usage;
@@ -33,62 +32,17 @@ pub(crate) enum Target {
     Bucket(Bucket),
 }
 
-/// A part of a bucket: all names below a prefix.
+/// A part of a bucket that can be connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Bucket {
-    provider: Provider,
-    url: Url,
-    prefix: Path,
-}
-
-/// Whose protocol a bucket speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Provider {
-    S3,
-    Azure,
-}
-
-const FORMS: &str = "a path, file:///PATH, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or \
-                     https://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX";
+pub(crate) struct Bucket(tresor_input::Bucket);
 
 impl Target {
     /// Reads a path or a URL. Nothing is looked up.
     pub(crate) fn parse(text: &OsStr) -> Result<Target, Usage> {
-        let Some(address) = text.to_str().filter(|text| text.contains("://")) else {
-            if text.is_empty() {
-                return Err(Usage(format!("the store is an empty text; it is {FORMS}")));
-            }
-            return Ok(Target::Folder(PathBuf::from(text)));
-        };
-        // What follows never repeats the whole text: it may hold a secret by mistake.
-        let url = Url::parse(address).map_err(|e| Usage(format!("the store is no URL: {e}")))?;
-        let advice =
-            format!("give credentials in the environment instead ({S3_KEYS}; {AZURE_KEYS})");
-        let hadoop = matches!(url.scheme(), "abfs" | "abfss");
-        if url.password().is_some() || !url.username().is_empty() && !hadoop {
-            return Err(Usage(format!("the store's URL holds credentials; {advice}")));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(Usage(format!(
-                "the store's URL has a part after \"?\" or \"#\"; {advice}"
-            )));
-        }
-        let unknown = || Usage(format!("{url} is no place for a store; a place is {FORMS}"));
-        let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|_| unknown())?;
-        let bucket = |provider| Target::Bucket(Bucket { provider, url: url.clone(), prefix });
-        match scheme {
-            ObjectStoreScheme::Local => {
-                url.to_file_path().map(Target::Folder).map_err(|()| unknown())
-            }
-            ObjectStoreScheme::AmazonS3 => Ok(bucket(Provider::S3)),
-            ObjectStoreScheme::MicrosoftAzure => Ok(bucket(Provider::Azure)),
-            ObjectStoreScheme::Http => Err(Usage(format!(
-                "{url} is no bucket that can be told from its address; for another server of the \
-                 S3 protocol give s3://BUCKET/PREFIX and its address in AWS_ENDPOINT_URL, for \
-                 Azure Blob az://CONTAINER/PREFIX and its address in AZURE_STORAGE_ENDPOINT"
-            ))),
-            _ => Err(unknown()),
-        }
+        Ok(match Address::parse(text).map_err(Usage)? {
+            Address::Folder(folder) => Target::Folder(folder),
+            Address::Bucket(bucket) => Target::Bucket(Bucket(bucket)),
+        })
     }
 
     /// The objects of a store that is there. A bucket is asked for one list, so that a wrong
@@ -121,11 +75,6 @@ impl Target {
     }
 }
 
-/// Where credentials belong.
-const S3_KEYS: &str = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
-const AZURE_KEYS: &str = "AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or \
-                          AZURE_STORAGE_SAS_TOKEN";
-
 /// The environment, in a fixed order.
 fn environment() -> BTreeMap<String, String> {
     Sources::process_environment().into_iter().collect()
@@ -135,7 +84,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::Folder(folder) => write!(f, "{}", folder.display()),
-            Target::Bucket(bucket) => write!(f, "{}", bucket.url),
+            Target::Bucket(bucket) => write!(f, "{}", bucket.0.url),
         }
     }
 }

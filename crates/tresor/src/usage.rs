@@ -1,8 +1,8 @@
 //! Mistakes in how the program was called, told apart from failures of its work.
 //!
 //! Scripts rely on the exit code: 0 done, 1 failed, 2 called wrongly (nothing was begun), 3 damaged
-//! data found, 4 what was named is not there. An error that is a [`Usage`], or has one as context,
-//! ends the program with 2.
+//! data found, 4 what was named is not there, 128 and the signal's number if one ended it. An error
+//! that is a [`Usage`], or has one as context, ends the program with 2.
 
 use std::process::ExitCode;
 
@@ -33,8 +33,23 @@ impl Usage {
 #[error("{0}")]
 pub(crate) struct Damage(pub(crate) String);
 
+/// A signal ended the work.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped by signal {0}")]
+pub(crate) struct Interrupted(pub(crate) u8);
+
+impl Interrupted {
+    /// What a shell tells of a program that the signal killed.
+    pub(crate) fn exit_code(&self) -> u8 {
+        128 | self.0
+    }
+}
+
 /// The exit code for an error that reached `main`.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return ExitCode::from(interrupted.exit_code());
+    }
     if Usage::is_in(error) {
         return ExitCode::from(2);
     }
@@ -110,6 +125,12 @@ mod tests {
         let error = anyhow::Error::new(error).context("the backup failed");
         assert!(advice(&error).unwrap().contains("gc"));
         assert_eq!(advice(&anyhow::anyhow!("else")), None);
+    }
+
+    #[test]
+    fn a_signal_tells_its_number() {
+        let error = anyhow::Error::new(Damage("a finding".to_owned())).context(Interrupted(2));
+        assert_eq!(format!("{:?}", exit_code(&error)), format!("{:?}", ExitCode::from(130)));
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Part {
     ];
 
     /// The parts whose logs `Coverage` needs.
-    const PROOFS: [Self; 4] = [Self::Clients, Self::Sdk14, Self::Js, Self::Az];
+    const PROOFS: [Self; 5] = [Self::Unit, Self::Clients, Self::Sdk14, Self::Js, Self::Az];
 
     /// The time after which the part is killed. A cold build of everything falls into clippy,
     /// unit and binary.
@@ -203,7 +203,7 @@ const NEXTEST: [&str; 6] =
     ["--color", "never", "--status-level", "slow", "--final-status-level", "fail"];
 
 /// The module whose tests need servers.
-const SERVER_TESTS: &str = "target::servers::";
+const SERVER_TESTS: &str = "servers::";
 
 /// What the demo prints when the restored bytes are equal, and the head of its table.
 const DEMO_SAYS: [&str; 2] = ["equals the local one", "seconds"];
@@ -274,8 +274,9 @@ impl Run<'_> {
             Runner::Nextest => command.args(NEXTEST),
             _ => command.args(["--lib", "--bins", "--tests"]),
         };
-        // Tests of the demo make a file system.
+        // Tests of the demo make a file system, those of the command line start a service.
         tool::with_mke2fs(&mut command, &self.places.cache)?;
+        command.env("CLIENT_TEST_LOGS", self.requests()?);
         self.counted(&mut command, runner, false)
     }
 
@@ -293,7 +294,7 @@ impl Run<'_> {
         command.args(["--locked", "--no-fail-fast"]).current_dir(&self.places.root);
         match runner {
             Runner::Nextest => command.args(NEXTEST).arg(SERVER_TESTS),
-            _ => command.args(["--bins", SERVER_TESTS]),
+            _ => command.args(["--bins", "--test", "buckets", SERVER_TESTS]),
         };
         self.counted(&mut command, runner, false)
     }
@@ -445,20 +446,22 @@ impl Run<'_> {
         self.places.work.join(format!("files-{}", self.part))
     }
 
+    /// An empty folder for the logs of the services that a part's tests start.
+    fn requests(&self) -> anyhow::Result<PathBuf> {
+        let folder = coverage::logs(&self.places.work, &self.part.to_string());
+        clear(&folder)?;
+        std::fs::create_dir_all(&folder).context("make a folder for the logs of the services")?;
+        Ok(folder)
+    }
+
     /// Runs tests that start the binary; the logs of their services are kept for `Coverage`.
     fn driven(&self, command: &mut Command, runner: Runner) -> anyhow::Result<Outcome> {
-        let (logs, temporary) =
-            (coverage::logs(&self.places.work, &self.part.to_string()), self.temporary());
-        for folder in [&logs, &temporary] {
-            if folder.exists() {
-                std::fs::remove_dir_all(folder).context("clear what an earlier run has left")?;
-            }
-        }
-        std::fs::create_dir_all(&logs).context("make a folder for the logs of the services")?;
+        let temporary = self.temporary();
+        clear(&temporary)?;
         command
             .env("TRESOR_BIN", binary(self.places, "tresor")?)
             .env("TRESOR_FAILPOINTS_BIN", binary(self.places, "tresor-failpoints")?)
-            .env("CLIENT_TEST_LOGS", logs)
+            .env("CLIENT_TEST_LOGS", self.requests()?)
             .env("CLIENT_TEST_FILES", &temporary);
         let outcome = self.counted(command, runner, false)?;
         if outcome.count.failed == 0 {
@@ -466,6 +469,16 @@ impl Run<'_> {
             let _ = std::fs::remove_dir_all(&temporary);
         }
         Ok(outcome)
+    }
+}
+
+/// Removes what an earlier run has left.
+fn clear(folder: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("clear {}", folder.display()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -16,7 +16,7 @@ struct Layer {
     why: &'static str,
 }
 
-const LAYERS: [Layer; 6] = [
+const LAYERS: [Layer; 7] = [
     Layer {
         manifest: "crates/store/Cargo.toml",
         own: &[],
@@ -42,6 +42,12 @@ const LAYERS: [Layer; 6] = [
         why: "the wire reaches bytes and tables only through the domain",
     },
     Layer {
+        manifest: "crates/input/Cargo.toml",
+        own: &[],
+        banned: &["axum", "hyper", "reqwest", "rustix", "sqlx", "tokio", "tower"],
+        why: "what users write is read without looking at anything else",
+    },
+    Layer {
         manifest: "crates/testkit/Cargo.toml",
         own: &["tresor-store", "tresor-disk", "tresor-core"],
         banned: &["axum", "sqlx"],
@@ -49,7 +55,7 @@ const LAYERS: [Layer; 6] = [
     },
     Layer {
         manifest: "crates/tresor/Cargo.toml",
-        own: &["tresor-arm", "tresor-core", "tresor-disk", "tresor-store"],
+        own: &["tresor-arm", "tresor-core", "tresor-disk", "tresor-input", "tresor-store"],
         banned: &["sqlx"],
         why: "the binary wires, it does not query",
     },

@@ -1,6 +1,6 @@
 //! `cargo xtask tidy`: the rules that neither the compiler nor clippy knows.
 //!
-//! Every rule is a pure function of one file's path and text to a list of findings, so that its
+//! Every rule is a pure function of files' paths and texts to a list of findings, so that its
 //! tests need no checkout. Only this module reads the disk.
 
 mod allow;
@@ -10,6 +10,7 @@ mod lines;
 mod names;
 #[cfg(test)]
 mod tests;
+mod threats;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -65,6 +66,7 @@ fn check_sources(sources: &[Source]) -> Report {
         findings.extend(layers::check(source));
         findings.extend(calls::check(source, test_only.contains(&source.path)));
     }
+    findings.extend(threats::check(sources));
     allow::apply(findings, sources)
 }
 

@@ -227,3 +227,36 @@ fn tests_that_are_switched_off() {
     assert_eq!(broken(path, "#[test]\n#[ignore = \"slow\"]\nfn a() {}\n"), [("ignore", 2)]);
     assert_eq!(broken(path, "#[test]\nfn ignore() {}\n"), []);
 }
+
+#[test]
+fn claims_name_tests_that_exist() {
+    let check = |line: &str| -> Vec<&str> {
+        let files = [
+            ("docs/threat-model.md", line),
+            ("a/b.rs", "#[test]\nfn it_holds() {}\nfn it_holds_too() {}\n"),
+            ("t/test_c.py", "def test_it(wire):\n    pass\n"),
+        ];
+        let source = |(path, text): &(&str, &str)| Source {
+            path: (*path).to_owned(),
+            text: (*text).to_owned(),
+        };
+        let sources: Vec<Source> = files.iter().map(source).collect();
+        let findings = check_sources(&sources).findings;
+        findings.iter().map(|finding| finding.rule).collect()
+    };
+    assert_eq!(
+        check("| Who has X cannot Y | `a/b.rs::it_holds`, `t/test_c.py::test_it` |"),
+        [""; 0]
+    );
+    assert_eq!(check("| Who has X cannot Y | `a/b.rs::tests::it_holds_too` |"), [""; 0]);
+    assert_eq!(check("Nobody cannot be wrong. `not::a_test` `fn it()`"), [""; 0]);
+    for wrong in [
+        "| Who has X cannot Y | reviewed |",
+        "| Who has X cannot Y | `a/b.rs::it_hold` |",
+        "| Who has X cannot Y | `a/c.rs::it_holds` |",
+        "| Who has X cannot Y | `t/test_c.py::it_holds` |",
+        "See `a/b.rs::gone`.",
+    ] {
+        assert_eq!(check(wrong), ["threats"], "{wrong}");
+    }
+}

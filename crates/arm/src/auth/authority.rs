@@ -166,7 +166,7 @@ fn seconds(time: Duration) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -176,10 +176,16 @@ mod tests {
     use tresor_core::model::PrincipalKind;
 
     const BASE: &str = "https://localhost:8443";
-    static AUTHORITY: LazyLock<Authority> = LazyLock::new(fresh);
+    static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| fresh(Uuid::from_u128(1)));
 
-    fn fresh() -> Authority {
-        of(vec![new_key(0)])
+    /// An authority of a tenant with a key of its own.
+    pub(crate) fn fresh(tenant: Uuid) -> Authority {
+        Authority::new(tenant, vec![new_key(0)], &WireSettings::default())
+    }
+
+    /// An authority of another tenant that has the very same keys.
+    pub(crate) fn elsewhere(authority: &Authority, tenant: Uuid) -> Authority {
+        Authority::new(tenant, authority.ring(), &WireSettings::default())
     }
 
     fn new_key(made: i64) -> Arc<Key> {
@@ -265,7 +271,7 @@ mod tests {
 
     #[test]
     fn other_keys_and_algorithms_are_refused() {
-        assert!(fresh().check(&token(), BASE, now()).is_err());
+        assert!(fresh(Uuid::from_u128(1)).check(&token(), BASE, now()).is_err());
         let token = token();
         let (_, rest) = token.split_once('.').unwrap();
         let (claims, _) = rest.split_once('.').unwrap();

@@ -15,6 +15,7 @@ mod tests;
 
 use super::claims::{audience, is_audience};
 use crate::App;
+use crate::wire::audit;
 use crate::wire::request::Query;
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -23,6 +24,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tresor_core::error::Error;
+use tresor_core::model::Principal;
 use zeroize::Zeroizing;
 
 /// Tokens that are made at once; further requests are told to come back.
@@ -102,9 +104,15 @@ impl Endpoint {
             }
         };
         match answer {
-            Ok(body) => reply(StatusCode::OK, &body),
+            Ok((who, body)) => {
+                // Nobody has a token before it is recorded.
+                audit::identity_token(&self.app, &head, Ok(&who)).await;
+                reply(StatusCode::OK, &body)
+            }
             Err(refusal) => {
                 let status = refusal.status.as_u16();
+                let told = (refusal.status, refusal.error);
+                audit::identity_token(&self.app, &head, Err(told)).await;
                 tracing::info!(status, why = refusal.text, "no token of a managed identity");
                 // Clients of the one form print the first two, clients of the other the others.
                 reply(
@@ -120,7 +128,7 @@ impl Endpoint {
         }
     }
 
-    async fn answer(&self, head: &http::request::Parts) -> Result<Value, Refusal> {
+    async fn answer(&self, head: &http::request::Parts) -> Result<(Principal, Value), Refusal> {
         let length = head.uri.path_and_query().map_or(0, |text| text.as_str().len());
         if length > TARGET_MAX {
             return Err(Refusal::bad(format!("At most {TARGET_MAX} bytes of URL fit.")));
@@ -157,7 +165,7 @@ impl Endpoint {
         })
     }
 
-    async fn token(&self, query: &Query) -> Result<Value, Refusal> {
+    async fn token(&self, query: &Query) -> Result<(Principal, Value), Refusal> {
         let Some(resource) = query.get("resource") else {
             return Err(Refusal::bad("The query parameter resource is required."));
         };
@@ -172,12 +180,11 @@ impl Endpoint {
         authority.refresh(service).await;
         let now = service.env().real();
         let token = authority.issue(&who, wanted, base, now)?;
-        tracing::info!(identity = %who.object_id, "a token of a managed identity was given");
         let seconds = authority.lifetime();
         let ends = now.as_second().saturating_add(seconds);
         let left = seconds.saturating_sub(1).to_string();
         // All of these are texts in Azure's answers, and some clients read texts only.
-        Ok(json!({
+        let body = json!({
             "access_token": token,
             "client_id": who.client_id.to_string(),
             "expires_in": left,
@@ -186,7 +193,8 @@ impl Endpoint {
             "not_before": now.as_second().to_string(),
             "resource": resource,
             "token_type": "Bearer",
-        }))
+        });
+        Ok((who, body))
     }
 }
 

@@ -157,7 +157,7 @@ async fn signing_keys_rotate_and_stay_until_their_tokens_have_ended() {
     clock.advance(Duration::from_secs(86_400));
     let (third, three) = signed(&site).await;
     assert_eq!(published(&site).await, BTreeSet::from([two.clone(), three.clone()]));
-    let keys = site.folder.path().join("data/keys");
+    let keys = site.data().join("keys");
     let files = std::fs::read_dir(keys).unwrap().map(|entry| entry.unwrap());
     let files: Vec<_> =
         files.filter(|file| file.file_name().to_string_lossy().starts_with("signing")).collect();

@@ -4,8 +4,9 @@
 //! the data plane under a context of its own, so that neither kind of URL is good for the other.
 
 use super::fault::BlobFault;
-use super::{Plane, condition, digest, head, range, read};
+use super::{Plane, condition, digest, head, range, read, watch};
 use crate::App;
+use crate::wire::limit;
 use crate::wire::path;
 use crate::wire::request::Query;
 use aws_lc_rs::hmac;
@@ -13,7 +14,7 @@ use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, Stream, StreamExt};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
@@ -75,7 +76,13 @@ pub(super) async fn serve(app: Arc<App>, request: Request<Body>) -> Response<Bod
     let (parts, _) = request.into_parts();
     let marks = head::Marks::of(&app, &parts);
     let is_head = parts.method == Method::HEAD;
-    let answer = answer(&app, &parts).await;
+    let answer = match answer(&app, &parts).await {
+        Err(fault) if fault.status == StatusCode::FORBIDDEN => {
+            let peer = limit::peer(&parts.extensions);
+            Err(super::stranger(&app, fault, &parts.method, peer, marks.request).await)
+        }
+        other => other,
+    };
     let mut response = answer.unwrap_or_else(|fault| fault.response(&marks, is_head));
     marks.stamp(response.headers_mut());
     response
@@ -92,7 +99,7 @@ async fn answer(app: &Arc<App>, parts: &Parts) -> Result<Response<Body>, BlobFau
     }
     match parts.method {
         Method::HEAD => properties(parts, &document),
-        Method::GET => get(app, parts, document).await,
+        Method::GET => get(app, parts, document, expires).await,
         _ => Err(BlobFault::mismatch()),
     }
 }
@@ -121,6 +128,7 @@ async fn get(
     app: &Arc<App>,
     parts: &Parts,
     document: Document,
+    expires: Timestamp,
 ) -> Result<Response<Body>, BlobFault> {
     let mut response = properties(parts, &document)?;
     let place = Arc::clone(&app.blob.transfers).acquire_owned();
@@ -145,18 +153,30 @@ async fn get(
         head::set(headers, header::CONTENT_RANGE, &shown);
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
-    let rest =
-        stream::try_unfold((document, left, permit), |(document, left, permit)| async move {
-            if left.is_empty() {
-                return Ok(None);
-            }
-            let read = part(&document, left).await;
-            let (bytes, left) = read.map_err(|fault| io::Error::other(fault.message))?;
-            Ok::<_, io::Error>(Some((bytes, (document, left, permit))))
-        });
+    let rest = rest(Arc::clone(app), document, left, expires);
     let all = stream::once(async { Ok(first) }).chain(rest);
-    *response.body_mut() = Body::from_stream(all);
+    *response.body_mut() = watch::body(all, permit, watch::PATIENCE);
     Ok(response)
+}
+
+/// The parts after the first, each read when the one before has gone and while the URL holds.
+fn rest(
+    app: Arc<App>,
+    document: Document,
+    left: Range<u64>,
+    expires: Timestamp,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    stream::try_unfold((app, document, left), move |(app, document, left)| async move {
+        if left.is_empty() {
+            return Ok(None);
+        }
+        if app.service.env().real() >= expires {
+            return Err(io::Error::other("the document's time is over"));
+        }
+        let read = part(&document, left).await;
+        let (bytes, left) = read.map_err(|fault| io::Error::other(fault.message))?;
+        Ok(Some((bytes, (app, document, left))))
+    })
 }
 
 /// The first part of a range, and what is left of it.

@@ -104,6 +104,13 @@ impl BlobFault {
             .with(header::RETRY_AFTER, "1")
     }
 
+    /// Too many signatures that are none of ours.
+    pub(super) fn too_many() -> Self {
+        let message = "Too many requests of this address were not signed by this service.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "ServerBusy", message)
+            .with(header::RETRY_AFTER, "10")
+    }
+
     /// Something of ours broke.
     pub(super) fn internal(cause: impl std::error::Error) -> Self {
         tracing::error!(%cause, "a call of the data plane failed");

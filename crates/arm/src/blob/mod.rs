@@ -6,7 +6,8 @@
 //! that a difference is asked against is checked like any other and names a grant of ours.
 //!
 //! What must always hold: at most [`TRANSFERS`] requests move bytes at one time, each with at most
-//! one part of [`PART`] bytes in memory. Every part is moved by [`on_blob`], which looks for the
+//! one part of [`PART`] bytes in memory, and none of them for longer than its client keeps it moving
+//! ([`watch`]). Every part is moved by [`on_blob`], which looks for the
 //! grant again: a request that began before its URL was closed does not outlive it.
 
 mod condition;
@@ -23,6 +24,7 @@ mod read;
 mod sas;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 #[cfg(test)]
 pub(crate) use operation::OPERATIONS;
@@ -31,13 +33,16 @@ pub(crate) use sas::Plane;
 
 use crate::App;
 use crate::wire::request::Query;
+use crate::wire::{audit, limit};
 use axum::body::Body;
 use fault::BlobFault;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tresor_core::blob::Blob;
+use uuid::Uuid;
 
 /// Requests that move bytes at one time.
 const TRANSFERS: usize = 64;
@@ -81,14 +86,36 @@ pub(crate) async fn serve(app: Arc<App>, request: Request<Body>) -> Response<Bod
     }
     let (parts, body) = request.into_parts();
     let marks = head::Marks::of(&app, &parts);
-    let is_head = parts.method == Method::HEAD;
+    let (method, peer) = (parts.method.clone(), limit::peer(&parts.extensions));
+    let is_head = method == Method::HEAD;
     let answer = match admit(&app, parts).await {
         Ok(call) => route(&app, call, body).await,
         Err(fault) => Err(fault),
     };
+    let answer = match answer {
+        Err(fault) if fault.status == StatusCode::FORBIDDEN => {
+            Err(stranger(&app, fault, &method, peer, marks.request).await)
+        }
+        other => other,
+    };
     let mut response = answer.unwrap_or_else(|fault| fault.response(&marks, is_head));
     marks.stamp(response.headers_mut());
     response
+}
+
+/// Whoever shows no signature that allows what they ask is counted by address, and recorded.
+async fn stranger(
+    app: &App,
+    fault: BlobFault,
+    method: &Method,
+    peer: Option<IpAddr>,
+    request: Uuid,
+) -> BlobFault {
+    if app.limits.anonymous(peer, app.service.env().monotonic()).is_err() {
+        return BlobFault::too_many();
+    }
+    audit::refused_pages(app, method, peer, request, (fault.status, fault.code)).await;
+    fault
 }
 
 /// Checks the signature and waits for a place.

@@ -4,7 +4,7 @@
 //! written window by window as it is sent: its size does not depend on memory.
 
 use super::fault::BlobFault;
-use super::{Call, condition, head, on_blob, range, sas};
+use super::{Call, condition, head, on_blob, range, sas, watch};
 use crate::App;
 use axum::body::Body;
 use bytes::Bytes;
@@ -97,7 +97,6 @@ struct Listing {
     source: Source,
     joined: Joined,
     stage: Stage,
-    _permit: OwnedSemaphorePermit,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,12 +107,12 @@ enum Stage {
 }
 
 fn body(source: Source, permit: OwnedSemaphorePermit) -> Body {
-    let listing =
-        Listing { source, joined: Joined::default(), stage: Stage::Begin, _permit: permit };
-    Body::from_stream(stream::try_unfold(listing, |mut listing| async move {
+    let listing = Listing { source, joined: Joined::default(), stage: Stage::Begin };
+    let parts = stream::try_unfold(listing, |mut listing| async move {
         let bytes = listing.next().await?;
         Ok::<_, io::Error>(bytes.map(|bytes| (bytes, listing)))
-    }))
+    });
+    watch::body(parts, permit, watch::PATIENCE)
 }
 
 impl Listing {

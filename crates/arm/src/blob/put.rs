@@ -14,9 +14,11 @@ use tresor_core::model::Access;
 /// Headers that would change what a write means and that are not honoured here.
 const REFUSED: [&str; 3] = ["x-ms-copy-source", "x-ms-structured-body", "x-ms-encryption-key"];
 const CRC64: &str = "x-ms-content-crc64";
-/// How long a body may be silent. Its whole time is not bounded: a part of the largest size takes
-/// minutes on a slow line that still moves.
+/// How long a body may be silent.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How long it may take as a whole: a part of the largest size takes minutes on a slow line that
+/// still moves, and whoever sends a byte now and then must not hold a place for ever.
+const WHOLE: Duration = Duration::from_secs(600);
 
 /// PUT with `comp=page`.
 pub(super) async fn page(app: &App, call: Call, body: Body) -> Result<Response<Body>, BlobFault> {
@@ -124,7 +126,8 @@ async fn update(
     if call.head.headers.contains_key(header::CONTENT_LENGTH) {
         fits(content_length(call)?)?;
     }
-    let bytes = receive(body, count, SILENCE).await?;
+    let received = tokio::time::timeout(WHOLE, receive(body, count, SILENCE)).await;
+    let bytes = received.map_err(|_| late(WHOLE))??;
     fits(bytes.len() as u64)?;
     let digest = digest::md5(&bytes);
     if call.header("content-md5").is_some_and(|sent| sent.trim() != digest) {
@@ -154,12 +157,8 @@ async fn receive(body: Body, expected: u64, silence: Duration) -> Result<Bytes, 
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let mut body = Limited::new(body, size(PART));
     let mut bytes = BytesMut::with_capacity(size(expected.min(PART)));
-    // Storage clients send a request again after a 408, and give up after a 400.
-    let late = |_| {
-        let message = format!("No byte of the body arrived for {} s.", silence.as_secs_f32());
-        BlobFault::new(StatusCode::REQUEST_TIMEOUT, "OperationTimedOut", message)
-    };
-    while let Some(frame) = tokio::time::timeout(silence, body.frame()).await.map_err(late)? {
+    let silent = |_| late(silence);
+    while let Some(frame) = tokio::time::timeout(silence, body.frame()).await.map_err(silent)? {
         let frame = frame.map_err(|_| {
             let why = "The body ended before its Content-Length or is longer than a Put Page's.";
             BlobFault::new(StatusCode::BAD_REQUEST, "IncompleteBody", why)
@@ -169,6 +168,12 @@ async fn receive(body: Body, expected: u64, silence: Duration) -> Result<Bytes, 
         }
     }
     Ok(bytes.freeze())
+}
+
+/// The body did not come. Storage clients send a request again after a 408, and give up after a 400.
+fn late(waited: Duration) -> BlobFault {
+    let message = format!("The body did not arrive within {} s.", waited.as_secs_f32());
+    BlobFault::new(StatusCode::REQUEST_TIMEOUT, "OperationTimedOut", message)
 }
 
 async fn clear(app: &App, call: &Call, pages: Range<u64>) -> Result<(), BlobFault> {

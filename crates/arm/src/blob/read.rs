@@ -1,7 +1,7 @@
 //! Reading a blob: its properties and its bytes, in parts.
 
 use super::fault::BlobFault;
-use super::{Call, PART, condition, digest, head, on_blob, range};
+use super::{Call, PART, condition, digest, head, on_blob, range, watch};
 use crate::App;
 use axum::body::Body;
 use bytes::Bytes;
@@ -89,8 +89,8 @@ fn body(
     permit: OwnedSemaphorePermit,
 ) -> Body {
     let from = range.start + first.len() as u64;
-    let start = (app, blob, from..range.end, permit);
-    let rest = stream::try_unfold(start, |(app, blob, left, permit)| async move {
+    let start = (app, blob, from..range.end);
+    let rest = stream::try_unfold(start, |(app, blob, left)| async move {
         if left.is_empty() {
             return Ok(None);
         }
@@ -98,7 +98,8 @@ fn body(
         let read = part(&app, &blob, left.clone()).await;
         let bytes = read.map_err(|fault| io::Error::other(fault.message))?;
         let next = left.start + bytes.len() as u64;
-        Ok::<_, io::Error>(Some((bytes, (app, blob, next..left.end, permit))))
+        Ok::<_, io::Error>(Some((bytes, (app, blob, next..left.end))))
     });
-    Body::from_stream(stream::once(async { Ok(first) }).chain(rest))
+    let parts = stream::once(async { Ok(first) }).chain(rest);
+    watch::body(parts, permit, watch::PATIENCE)
 }

@@ -3,6 +3,7 @@
 mod door;
 mod parts;
 mod revoked;
+mod scope;
 mod transfer;
 
 use crate::site::{HOST, Site};

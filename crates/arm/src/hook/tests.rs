@@ -68,6 +68,7 @@ async fn a_service_without_hooks_does_not_know_the_paths() {
         store_config: tresor_store::StoreConfig::default(),
         volatile: true,
         hooks: None,
+        audit: tresor_core::audit::AuditSettings::default(),
     };
     let data = folder.path().join("data");
     let opened = tresor_core::service::Service::open(&data, settings, Env::system()).await;
@@ -120,7 +121,7 @@ async fn the_clock_moves_by_steps_and_to_times_and_never_back() {
     assert_eq!(after["now"], "2031-01-01T00:00:00Z", "a refusal moved the clock");
     // What is made now is made at that time.
     let group = site.group("rg").await;
-    let vault = site.vault(&group, "v").await;
+    let vault = site.vault(&group, "vault").await;
     let data: Value = serde_json::from_str(vault.header("x-ms-arm-resource-system-data")).unwrap();
     assert_eq!(data["createdAt"], "2031-01-01T00:00:00.0000000Z");
 }
@@ -141,7 +142,7 @@ async fn the_machines_own_clock_is_not_moved() {
 async fn a_request_fails_with_the_code_status_and_form_of_its_provider() {
     let site = Site::new().await;
     let group = site.group("rg").await;
-    let vault = format!("{group}/providers/Microsoft.DataProtection/backupVaults/v");
+    let vault = format!("{group}/providers/Microsoft.DataProtection/backupVaults/vault");
     let disk = format!("{group}/providers/Microsoft.Compute/disks/d");
     for (operation, path, code, status, rich) in [
         ("BackupVaults_Get", &vault, "UserErrorDppConflict", 409, false),
@@ -171,7 +172,7 @@ async fn a_request_fails_with_the_code_status_and_form_of_its_provider() {
 async fn an_operation_is_accepted_and_then_fails() {
     let site = Site::new().await;
     let group = site.group("rg").await;
-    let path = format!("{group}/providers/Microsoft.DataProtection/backupVaults/v");
+    let path = format!("{group}/providers/Microsoft.DataProtection/backupVaults/vault");
     let body = json!({
         "operation": "PUT /subscriptions/*/resourceGroups/rg/providers/Microsoft.DataProtection/**",
         "code": "CloudInternalError",
@@ -182,7 +183,7 @@ async fn an_operation_is_accepted_and_then_fails() {
     assert_eq!((armed.status.as_u16(), &armed.body["where"]), (201, &json!("operation")));
     // A request that begins no operation uses nothing up.
     site.ask(Method::GET, &path, None).await;
-    let accepted = site.vault(&group, "v").await;
+    let accepted = site.vault(&group, "vault").await;
     assert_eq!(accepted.status, StatusCode::CREATED, "{accepted:?}");
     let status = site.ask(Method::GET, &accepted.path("azure-asyncoperation"), None).await;
     assert_eq!((status.status.as_u16(), &status.body["status"]), (200, &json!("Failed")));
@@ -190,7 +191,7 @@ async fn an_operation_is_accepted_and_then_fails() {
     assert_eq!(status.body["error"]["message"], "The vault fell.");
     assert_eq!(site.ask(Method::GET, &path, None).await.status, StatusCode::NOT_FOUND);
     assert_eq!(site.ask(Method::GET, FAULTS, None).await.body, json!({"value": []}));
-    let made = site.vault(&group, "v").await;
+    let made = site.vault(&group, "vault").await;
     let status = site.ask(Method::GET, &made.path("azure-asyncoperation"), None).await;
     assert_eq!(status.body["status"], "Succeeded");
 }

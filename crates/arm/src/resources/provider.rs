@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use tresor_core::model::ResourceId;
 
 /// The providers served here, in exact spelling.
-const NAMESPACES: [&str; 5] = [
+const NAMESPACES: [&str; 6] = [
     "Microsoft.Authorization",
     "Microsoft.Compute",
     "Microsoft.DataProtection",
+    "Microsoft.Insights",
     "Microsoft.ManagedIdentity",
     "Microsoft.Resources",
 ];
@@ -29,6 +30,9 @@ fn types<'a>(
         for name in ["subscriptions", "subscriptions/resourceGroups", "tenants"] {
             types.insert(name.to_owned(), Versions::AnyDate);
         }
+    }
+    if namespace == "Microsoft.Insights" {
+        types.insert("eventtypes".to_owned(), Versions::AnyDate);
     }
     let head = format!("/providers/{namespace}/");
     for route in routes.filter(|route| route.method == Method::GET) {

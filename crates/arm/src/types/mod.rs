@@ -10,6 +10,7 @@ pub(crate) mod attributes;
 pub(crate) mod datasource;
 pub(crate) mod disk;
 pub(crate) mod duration;
+pub(crate) mod event;
 pub(crate) mod guard;
 pub(crate) mod identity;
 pub(crate) mod instance;

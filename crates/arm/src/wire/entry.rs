@@ -1,14 +1,16 @@
 //! The way of a request from HTTP to its handler and back.
 //!
-//! The gates stand in one order for every route, so that none can be forgotten: size, route,
-//! place, token, api-version, subscription, right, body. Routes that take no token have fewer
+//! The gates stand in one order for every route, so that none can be forgotten: framing, size,
+//! route, place, token, rate, api-version, subscription, right, body, audit. Routes that take no token have fewer
 //! places, smaller bodies and less patience, and their bodies are never parsed here. A handler
 //! runs in a task of its own: a client that hangs up cannot stop it halfway, and a panic becomes
 //! a 500 of the usual shape.
 
+use super::audit::{Open, Trail};
 use super::body::Dialect;
 use super::error::ArmError;
 use super::header::{self, Ids};
+use super::limit;
 use super::path;
 use super::record::Record;
 use super::reply::Reply;
@@ -18,8 +20,10 @@ use crate::App;
 use crate::table::{Action, Found, Route, named_lengths};
 use axum::body::Body;
 use bytes::Bytes;
+use futures::FutureExt;
 use http::{HeaderValue, Method, Response, StatusCode, header as names};
 use serde_json::Value;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -32,6 +36,8 @@ use uuid::Uuid;
 /// Most bytes of a body that comes without a token, and how long it may take.
 const PUBLIC_BODY: usize = 64 << 10;
 const PUBLIC_PATIENCE: Duration = Duration::from_secs(5);
+/// Most values of a JSON body: each takes more memory than its text.
+const VALUES_MAX: usize = 100_000;
 
 type Incoming = http::Request<Body>;
 
@@ -47,7 +53,7 @@ pub(crate) async fn serve(app: Arc<App>, incoming: Incoming) -> Response<Body> {
     let answer = async {
         let (mut response, operation) = answer(&app, incoming, &ids).await;
         let region = app.home();
-        ids.stamp(response.headers_mut(), &method, region, app.service.env().real());
+        ids.stamp(response.headers_mut(), region, app.service.env().real());
         let took = app.service.env().monotonic().saturating_sub(begun);
         record.write(operation, response.status().as_u16(), took.as_millis() as u64);
         response
@@ -62,17 +68,29 @@ async fn answer(app: &Arc<App>, incoming: Incoming, ids: &Ids) -> (Response<Body
         let operation = crate::blob::operation(&incoming);
         return (crate::blob::serve(Arc::clone(app), incoming).await, operation);
     }
-    let dialect = Dialect::of_path(incoming.uri().path());
     let (head, body) = incoming.into_parts();
+    let dialect = Dialect::of_path(head.uri.path());
     let method = head.method.clone();
-    let (operation, reply) = match target(app, &head) {
-        Ok(target) => (target.route.name, gates(app, target, head, body, ids).await),
+    let mut trail = Trail::of(app, &head, ids);
+    let found = limit::framing(&head.headers).and_then(|()| target(app, &head));
+    let (operation, reply) = match found {
+        Ok(target) => (target.route.name, gates(app, target, head, body, ids, &mut trail).await),
         Err(error) => ("", Err(error)),
     };
-    let response = match reply {
+    let mut response = match reply {
         Ok(reply) => success(reply, &method),
-        Err(error) => failure(&error.settled(dialect), dialect, ids),
+        Err(error) => {
+            let error = error.settled(dialect);
+            trail.refused(app, &error).await;
+            let throttled = error.status == StatusCode::TOO_MANY_REQUESTS;
+            let oauth =
+                (throttled && trail.is_sign_in()).then(|| limit::oauth(&error, ids.correlation));
+            failure(&error, &oauth.unwrap_or_else(|| error.body(dialect, ids.correlation)))
+        }
     };
+    if let Some(remaining) = &trail.remaining {
+        remaining.stamp(response.headers_mut());
+    }
     (response, operation)
 }
 
@@ -91,10 +109,16 @@ async fn gates(
     head: http::request::Parts,
     body: Body,
     ids: &Ids,
+    trail: &mut Trail,
 ) -> Result<Reply, ArmError> {
+    trail.found(target.route, id_of(&target));
     let public = target.route.action == Action::Public;
+    let now = app.service.env().monotonic();
+    if public {
+        app.limits.anonymous(trail.peer(), now)?;
+    }
     let permit = place(if public { &app.public } else { &app.requests })?;
-    let caller = caller(app, &target, &head, ids).await?;
+    let caller = caller(app, &target, &head, ids, trail).await?;
     let path = format!("/{}", target.segments.join("/"));
     let (kind, location) = (kind_of(target.route.path), app.home());
     let version = ApiVersion::read(
@@ -116,6 +140,7 @@ async fn gates(
         true => (app.wire.max_body.min(PUBLIC_BODY), timeout.min(PUBLIC_PATIENCE)),
         false => (app.wire.max_body, timeout),
     };
+    let _room = app.limits.room(&body, limit)?;
     let read = tokio::time::timeout(patience, read_body(limit, &head.headers, body));
     let bytes = read.await.map_err(|_| {
         let text = "The request's body did not arrive in time.";
@@ -137,7 +162,8 @@ async fn gates(
         dialect: Dialect::of_path(head.uri.path()),
     };
     let pending = crate::hook::strike(target.route, &request)?;
-    run(target.route, request, pending, permit, timeout).await
+    let open = trail.begin(app, &request.headers, &request.form).await?;
+    run(target.route, request, pending, permit, open).await
 }
 
 /// A place among the requests that are worked on.
@@ -152,30 +178,31 @@ fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ArmError> {
     })
 }
 
-/// Runs a handler in a task that outlives the connection.
+/// Runs a handler in a task that outlives the connection, and records how it ended.
 async fn run(
     route: &Route,
     request: Request,
     pending: Option<Pending>,
     permit: OwnedSemaphorePermit,
-    timeout: Duration,
+    open: Option<Open>,
 ) -> Result<Reply, ArmError> {
+    let (app, dialect) = (Arc::clone(&request.app), request.dialect);
+    let timeout = app.wire.request_timeout;
     let work = crate::hook::carrying(pending, (route.handler)(request));
+    let work = AssertUnwindSafe(work).catch_unwind();
     let task = async move {
-        let reply = work.await;
+        let ended = work.await.unwrap_or_else(|_| Err(broken("a handler panicked")));
+        let ended = ended.map_err(|error| error.settled(dialect));
+        if let Some(open) = open {
+            open.end(&app, &ended).await;
+        }
         drop(permit);
-        reply
+        ended
     };
     let task = tokio::spawn(task.in_current_span());
     match tokio::time::timeout(timeout, task).await {
         Ok(Ok(reply)) => reply,
-        Ok(Err(ended)) => {
-            let text = "The request met a fault of the service, which is in its log.";
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            let mut error = ArmError::new(status, "InternalServerError", text);
-            error.cause = Some(Arc::new(ended));
-            Err(error)
-        }
+        Ok(Err(ended)) => Err(broken(ended)),
         Err(_) => Err(ArmError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "RequestTimeout",
@@ -185,7 +212,17 @@ async fn run(
     }
 }
 
+/// A fault of ours that no handler told of.
+fn broken(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ArmError {
+    let text = "The request met a fault of the service, which is in its log.";
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    let mut error = ArmError::new(status, "InternalServerError", text);
+    error.cause = Some(Arc::from(cause.into()));
+    error
+}
+
 fn target<'a>(app: &'a App, head: &http::request::Parts) -> Result<Target<'a>, ArmError> {
+    limit::framing(&head.headers)?;
     let length = head.uri.path_and_query().map_or(0, |text| text.as_str().len());
     if length > app.wire.max_target {
         let text = format!("The URL has {length} bytes; at most {} fit.", app.wire.max_target);
@@ -245,12 +282,25 @@ async fn caller(
     target: &Target<'_>,
     head: &http::request::Parts,
     ids: &Ids,
+    trail: &mut Trail,
 ) -> Result<Caller, ArmError> {
     if target.route.action == Action::Public {
         let nobody = Uuid::nil();
         return Ok(Caller::new(nobody, nobody, String::new(), ids.correlation));
     }
-    crate::auth::bearer::caller(app, &head.headers, &target.base, ids.correlation).await
+    let now = app.service.env().monotonic();
+    let found =
+        crate::auth::bearer::caller(app, &head.headers, &target.base, ids.correlation).await;
+    let caller = match found {
+        Ok(caller) => caller,
+        Err(error) => {
+            app.limits.anonymous(trail.peer(), now)?;
+            return Err(error);
+        }
+    };
+    trail.by(&caller);
+    trail.remaining = app.limits.principal(caller.object_id, &head.method, now)?;
+    Ok(caller)
 }
 
 /// The id that the request is about; its subscription must be ours.
@@ -268,12 +318,16 @@ fn subject(app: &App, target: &Target<'_>) -> Result<ResourceId, ArmError> {
             }
         }
     }
+    Ok(id_of(target))
+}
+
+fn id_of(target: &Target<'_>) -> ResourceId {
     let lengths = named_lengths(target.route.path, target.segments.len());
     let texts = lengths.into_iter().filter_map(|length| target.segments.get(..length));
     let found = texts
         .map(|part| format!("/{}", part.join("/")))
         .find_map(|text| ResourceId::parse(&text).ok());
-    Ok(found.unwrap_or_else(ResourceId::root))
+    found.unwrap_or_else(ResourceId::root)
 }
 
 fn check_subscription(app: &App, text: &str) -> Result<(), ArmError> {
@@ -322,6 +376,12 @@ fn parse(bytes: &[u8]) -> Result<Option<Value>, ArmError> {
     if bytes.trim_ascii().is_empty() {
         return Ok(None);
     }
+    // Too many rather than too few are counted: marks inside of texts count too.
+    let values = bytes.iter().filter(|byte| b",[{".contains(byte)).count();
+    if values > VALUES_MAX {
+        let text = format!("The request content has more than {VALUES_MAX} values.");
+        return Err(ArmError::content(text));
+    }
     serde_json::from_slice(bytes).map(Some).map_err(|error| {
         let text = format!("The request content is not valid JSON: {error}.");
         ArmError::content(text)
@@ -339,7 +399,7 @@ fn success(reply: Reply, method: &Method) -> Response<Body> {
     response
 }
 
-fn failure(error: &ArmError, dialect: Dialect, ids: &Ids) -> Response<Body> {
+fn failure(error: &ArmError, body: &Value) -> Response<Body> {
     if let Some(cause) = &error.cause {
         let mut text = cause.to_string();
         let mut source = cause.source();
@@ -350,7 +410,7 @@ fn failure(error: &ArmError, dialect: Dialect, ids: &Ids) -> Response<Body> {
         }
         tracing::error!(cause = text, "{}", error.message);
     }
-    let mut response = json(&error.body(dialect, ids.correlation));
+    let mut response = json(body);
     *response.status_mut() = error.status;
     if let Ok(code) = HeaderValue::from_str(&error.code) {
         response.headers_mut().insert(header::ERROR_CODE, code);

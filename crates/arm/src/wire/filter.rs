@@ -1,7 +1,9 @@
 //! `$filter`: the few forms of OData that clients send.
 //!
-//! Grammar: `term (and term)*` where a term is `name eq 'value'`, `name()` or `name('value')`.
-//! Names match without regard to case; a quote inside a value is doubled.
+//! Grammar: `term (and term)*` where a term is `name eq 'value'`, `name ge 'value'`,
+//! `name le 'value'`, `name()` or `name('value')`. Names match without regard to case; a quote
+//! inside a value is doubled. Behind `ge` and `le` a value without quotes ends at a blank: so `az`
+//! writes times.
 
 use super::body::Dialect;
 use super::error::ArmError;
@@ -12,6 +14,10 @@ use jiff::Timestamp;
 pub(crate) enum Term {
     /// `name eq 'value'`.
     Equals(String, String),
+    /// `name ge 'value'`.
+    AtLeast(String, String),
+    /// `name le 'value'`.
+    AtMost(String, String),
     /// `name()` or `name('value')`.
     Call(String, Option<String>),
 }
@@ -87,9 +93,26 @@ fn term(text: &str) -> Option<(Term, &str)> {
         let after = rest.trim_start().strip_prefix(')')?;
         return Some((Term::Call(name, Some(value)), after));
     }
-    let rest = word(rest.trim_start(), "eq")?;
-    let (value, after) = quoted(rest)?;
-    Some((Term::Equals(name, value), after))
+    let rest = rest.trim_start();
+    if let Some(rest) = word(rest, "eq") {
+        let (value, after) = quoted(rest)?;
+        return Some((Term::Equals(name, value), after));
+    }
+    if let Some(rest) = word(rest, "ge") {
+        let (value, after) = quoted_or_bare(rest)?;
+        return Some((Term::AtLeast(name, value), after));
+    }
+    let (value, after) = quoted_or_bare(word(rest, "le")?)?;
+    Some((Term::AtMost(name, value), after))
+}
+
+fn quoted_or_bare(text: &str) -> Option<(String, &str)> {
+    if text.starts_with('\'') {
+        return quoted(text);
+    }
+    let end = text.find(char::is_whitespace).unwrap_or(text.len());
+    let (value, after) = text.split_at_checked(end)?;
+    (!value.is_empty()).then(|| (value.to_owned(), after))
 }
 
 /// What follows a keyword and the blank behind it.
@@ -136,6 +159,14 @@ mod tests {
             ]
         );
         assert_eq!(terms("  ").unwrap(), []);
+        let found = terms("eventTimestamp ge 2026-01-01T00:00:00+00:00 and eventTimestamp le 'b'");
+        assert_eq!(
+            found.unwrap(),
+            [
+                Term::AtLeast("eventtimestamp".into(), "2026-01-01T00:00:00+00:00".into()),
+                Term::AtMost("eventtimestamp".into(), "b".into()),
+            ]
+        );
     }
 
     #[test]
@@ -148,6 +179,9 @@ mod tests {
             "a eq 'b' and",
             "a ne 'b'",
             "a('b'",
+            "a ge",
+            "a ge 'b",
+            "a gt 'b'",
             "eq 'x'",
             "a eq 'b'c eq 'd'",
         ] {

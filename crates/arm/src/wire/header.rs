@@ -1,6 +1,6 @@
 //! Headers that every answer carries.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -37,13 +37,7 @@ impl Ids {
     }
 
     /// Adds the headers that every answer carries.
-    pub(crate) fn stamp(
-        &self,
-        headers: &mut HeaderMap,
-        method: &Method,
-        region: &str,
-        now: Timestamp,
-    ) {
+    pub(crate) fn stamp(&self, headers: &mut HeaderMap, region: &str, now: Timestamp) {
         let mut set = |name: HeaderName, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.entry(name).or_insert(value);
@@ -59,19 +53,9 @@ impl Ids {
         set(header::EXPIRES, "-1");
         set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains");
         set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-        // Requests are bounded in number at one time, not counted over time: always a full bucket.
-        set(HeaderName::from_static(remaining(method)), "11999");
         if let Some(client) = &self.client {
             headers.insert(CLIENT_ID, client.clone());
         }
-    }
-}
-
-fn remaining(method: &Method) -> &'static str {
-    match *method {
-        Method::DELETE => "x-ms-ratelimit-remaining-subscription-deletes",
-        Method::GET | Method::HEAD => "x-ms-ratelimit-remaining-subscription-reads",
-        _ => "x-ms-ratelimit-remaining-subscription-writes",
     }
 }
 
@@ -94,10 +78,9 @@ mod tests {
         asked.insert(RETURN_CLIENT_ID, HeaderValue::from_static("True"));
         let ids = Ids::read(&asked, own);
         let mut answer = HeaderMap::new();
-        ids.stamp(&mut answer, &Method::GET, "westus", Timestamp::UNIX_EPOCH);
+        ids.stamp(&mut answer, "westus", Timestamp::UNIX_EPOCH);
         assert_eq!(answer[CORRELATION_ID], Uuid::from_u128(9).to_string());
         assert_eq!(answer[CLIENT_ID], "abc");
         assert_eq!(answer[ROUTING_ID], format!("WESTUS:19700101T000000Z:{own}"));
-        assert_eq!(answer["x-ms-ratelimit-remaining-subscription-reads"], "11999");
     }
 }

@@ -4,12 +4,16 @@
 //! come out in exact casing; every error has one shape and one place that chose its code; every
 //! body, page, poll and wait is bounded.
 
+pub(crate) mod audit;
 pub(crate) mod body;
+pub(crate) mod bucket;
 pub(crate) mod catalogue;
 pub(crate) mod entry;
 pub(crate) mod error;
+pub(crate) mod fair;
 pub(crate) mod filter;
 pub(crate) mod header;
+pub(crate) mod limit;
 pub(crate) mod operation;
 pub(crate) mod paging;
 pub(crate) mod path;

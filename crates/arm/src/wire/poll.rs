@@ -139,7 +139,7 @@ pub(crate) async fn poll(request: &Request, action: &str) -> Result<Operation, A
     if found.status != OperationStatus::Running {
         return Ok(found);
     }
-    let Ok(_held) = app.polls.try_acquire() else {
+    let Some(_held) = app.limits.polls.take(request.caller.object_id) else {
         return Ok(found);
     };
     app.service.operation_held(id, app.wire.poll_hold).await?.ok_or_else(absent)

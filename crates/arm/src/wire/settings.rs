@@ -1,5 +1,6 @@
 //! What an operator can choose about the wire.
 
+use super::limit::Rates;
 use std::time::Duration;
 
 /// Choices about the wire; every bound has a default.
@@ -12,7 +13,7 @@ pub struct WireSettings {
     pub retry_after: RetryAfter,
     /// How long a poll of a running operation is held open.
     pub poll_hold: Duration,
-    /// Polls held at once; further ones are answered at once.
+    /// Polls held at once, half of them for one principal; further ones are answered at once.
     pub max_polls: usize,
     /// Bytes of a request body.
     pub max_body: usize,
@@ -26,6 +27,8 @@ pub struct WireSettings {
     pub token_lifetime: Duration,
     /// How long a key signs tokens before the next one does.
     pub signing_key_lifetime: Duration,
+    /// Limits over time.
+    pub rates: Rates,
 }
 
 impl Default for WireSettings {
@@ -41,6 +44,7 @@ impl Default for WireSettings {
             request_timeout: Duration::from_secs(60),
             token_lifetime: Duration::from_secs(3600),
             signing_key_lifetime: Duration::from_secs(30 * 86_400),
+            rates: Rates::default(),
         }
     }
 }

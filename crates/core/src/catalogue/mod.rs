@@ -11,11 +11,12 @@ pub mod sqlite;
 mod suite;
 
 use crate::model::{
-    Grant, Job, Operation, Point, Principal, Resource, ResourceId, RoleAssignment, RoleDefinition,
-    Work,
+    Event, Grant, Job, Operation, Point, Principal, Resource, ResourceId, RoleAssignment,
+    RoleDefinition, Work,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
+use std::ops::RangeInclusive;
 use uuid::Uuid;
 
 /// Rows that one page holds at most.
@@ -89,6 +90,8 @@ pub enum Write {
     DeleteGrant(Uuid),
     /// Removes all grants of a disk or snapshot.
     DeleteGrants(ResourceId),
+    /// Records an event; one that is recorded already stays as it is.
+    AddEvent(Event),
     /// Queues work.
     AddWork(Work),
     /// Fails the list unless this worker still holds the work; then records a step.
@@ -157,6 +160,56 @@ pub struct JobFilter {
     pub after: Option<String>,
     /// Rows at most, up to [`PAGE_MAX`].
     pub limit: u32,
+}
+
+/// Which events, newest first. Everything that is given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// About this subscription; None: about none.
+    pub subscription: Option<Uuid>,
+    /// At or after this domain time.
+    pub from: Option<Timestamp>,
+    /// At or before this domain time.
+    pub to: Option<Timestamp>,
+    /// About something in the resource group of this name.
+    pub group: Option<String>,
+    /// About exactly this.
+    pub resource: Option<ResourceId>,
+    /// Of the provider of this namespace.
+    pub provider: Option<String>,
+    /// Of this undertaking.
+    pub correlation: Option<Uuid>,
+    /// Asked by whoever has this object id, client id or name.
+    pub caller: Option<String>,
+    /// That ended with one of these; empty is all.
+    pub statuses: Vec<RangeInclusive<u16>>,
+    /// Continue after this cursor (see [`Page::after`]).
+    pub after: Option<String>,
+    /// Rows at most, up to [`PAGE_MAX`].
+    pub limit: u32,
+}
+
+impl EventFilter {
+    /// Whether an event of the right place and time is one of those that are asked for.
+    #[must_use]
+    pub fn admits(&self, event: &Event) -> bool {
+        let named = |wanted: &Option<String>, own: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(own))
+        };
+        named(&self.group, event.resource.group().unwrap_or_default())
+            && named(&self.provider, event.provider())
+            && self.resource.as_ref().is_none_or(|wanted| *wanted == event.resource)
+            && self.correlation.is_none_or(|wanted| wanted == event.correlation)
+            && (self.statuses.is_empty() || self.statuses.iter().any(|s| s.contains(&event.status)))
+            && self.caller.as_ref().is_none_or(|wanted| {
+                event.actor.as_ref().is_some_and(|actor| {
+                    let ids = [actor.object_id, actor.client_id];
+                    let id = Uuid::try_parse(wanted).ok();
+                    id.is_some_and(|id| ids.contains(&Some(id)))
+                        || actor.name.eq_ignore_ascii_case(wanted)
+                })
+            })
+    }
 }
 
 /// Some rows and where to go on. A cursor is opaque, holds no secret and stays valid when rows
@@ -240,6 +293,12 @@ pub trait Catalogue: Send + Sync {
     async fn point(&self, instance: Uuid, key: &str) -> Result<Option<Point>>;
     /// Recovery points of an instance.
     async fn points(&self, filter: &PointFilter) -> Result<Page<Point>>;
+
+    /// Events. A page looks at a bounded number of rows: one that found few of them may be short,
+    /// even empty, and still say where to go on.
+    async fn events(&self, filter: &EventFilter) -> Result<Page<Event>>;
+    /// Removes up to `limit` of the oldest events recorded before this real time; how many.
+    async fn forget_events(&self, before: Timestamp, limit: u32) -> Result<u64>;
 
     /// A grant.
     async fn grant(&self, id: Uuid) -> Result<Option<Grant>>;

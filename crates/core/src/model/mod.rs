@@ -5,6 +5,7 @@
 //! `attributes`, so that a later PUT of what was read changes nothing.
 
 mod disk;
+mod event;
 mod guard;
 mod id;
 mod instance;
@@ -16,6 +17,7 @@ mod resource;
 mod vault;
 
 pub use disk::{Access, Attributes, Disk, DiskState, Grant, Origin, Provisioning, Snapshot};
+pub use event::{Actor, Event};
 pub use guard::{GuardProxy, ResourceGuard, Unlock, Unlocked};
 pub use id::{ID_BYTES_MAX, IdError, ResourceId};
 pub use instance::{Datasource, Deletion, IdentityChoice, Instance, ProtectionState};

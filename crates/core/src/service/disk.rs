@@ -277,8 +277,10 @@ impl Service {
     async fn import_source(&self, uri: &str) -> Result<(Origin, u64)> {
         let field = "properties.creationData.sourceUri";
         let path = PathBuf::from(uri.strip_prefix("file://").unwrap_or(uri));
-        if uri.contains("://") && !uri.starts_with("file://") {
-            let message = "sourceUri must be a path or file:// address of an image on this host.";
+        // Nothing is ever fetched: whatever names another host is refused before it is looked at.
+        if !path.is_absolute() || (uri.contains("://") && !uri.starts_with("file:///")) {
+            let message = "sourceUri must be an absolute path or a file:/// address of an image on \
+                           this host; images are not fetched from elsewhere.";
             return Err(Fault::invalid(field, message).into());
         }
         let (open, allowed) = (path.clone(), self.settings.import.clone());

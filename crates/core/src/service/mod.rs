@@ -10,6 +10,7 @@ mod consent;
 mod deleted;
 mod disk;
 mod door;
+mod event;
 mod export;
 mod first;
 mod folder;
@@ -58,6 +59,7 @@ pub use settle::Rest;
 pub use snapshot::SnapshotSpec;
 pub use vault::{IdentitySpec, VaultPatch, VaultSettings, VaultSpec};
 
+use crate::audit::{AuditSettings, Recorder};
 use crate::catalogue::{Catalogue, CatalogueError, Write, sqlite::SqliteCatalogue};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::hook::Hooks;
@@ -97,6 +99,8 @@ pub struct Settings {
     pub volatile: bool,
     /// What those who test their automation may do to the service; None is nothing.
     pub hooks: Option<Arc<Hooks>>,
+    /// The audit trail.
+    pub audit: AuditSettings,
 }
 
 /// Who asks.
@@ -146,6 +150,7 @@ pub struct Service {
     pub(crate) meters: Meters,
     /// What is opened behind grants.
     pub(crate) doors: Doors,
+    pub(crate) recorder: Recorder,
     workers: Mutex<JoinSet<()>>,
     pub(crate) exports: export::Exports,
     folder: Folder,
@@ -177,6 +182,8 @@ impl Service {
         let catalogue = catalogue.map_err(|e| Error::internal("opening the catalogue", e))?;
         folder.keep_private("catalogue.db")?;
         let catalogue: Arc<dyn Catalogue> = Arc::new(catalogue);
+        let Settings { audit, volatile, .. } = settings;
+        let recorder = Recorder::open(data, audit, volatile, &env, &catalogue).await?;
         let opened = first::open(&folder, &settings, &env, &*catalogue).await?;
         catalogue.void_leases().await?;
         let pool = Pool::open(&settings.pool)
@@ -194,6 +201,7 @@ impl Service {
             stopping: watch::Sender::new(false),
             meters: Meters::default(),
             doors: Doors::default(),
+            recorder,
             workers: Mutex::new(JoinSet::new()),
             exports: export::Exports::open(&folder)?,
             folder,
@@ -232,6 +240,7 @@ impl Service {
                 tracing::error!(%error, "a worker did not end well");
             }
         }
+        self.recorder.flush().await;
     }
 
     /// Whether requests can be answered.

@@ -48,13 +48,13 @@ struct Task {
     meter: Arc<Meter>,
 }
 
-/// How often operations that nobody polls any more are removed, real time.
+/// How often old operations and events are removed, real time.
 const TIDY: Duration = Duration::from_secs(3600);
 /// How long ended operations can be polled, domain time.
 const OPERATIONS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Removes operations that nobody polls any more and documents whose time is over, at once and then
-/// every hour.
+/// Removes operations that nobody polls any more, documents whose time is over and old events, at
+/// once and then every hour.
 pub(crate) async fn tidy(service: Arc<Service>) {
     let mut stopping = service.stopping.subscribe();
     loop {
@@ -66,6 +66,9 @@ pub(crate) async fn tidy(service: Arc<Service>) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => drop(crate::service::log(error)),
             Err(error) => tracing::error!(%error, "old exports could not be swept"),
+        }
+        if let Err(error) = service.forget_events().await {
+            crate::service::log(error);
         }
         tokio::select! {
             () = tokio::time::sleep(TIDY) => {}

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tresor_core::audit::AuditSettings;
 use tresor_core::hook::Hooks;
 use tresor_core::limits::Limits;
 use tresor_core::model::{
@@ -41,6 +42,7 @@ pub fn settings(folder: &Path) -> Settings {
         store_config: StoreConfig::default(),
         volatile: false,
         hooks: None,
+        audit: AuditSettings::default(),
     }
 }
 

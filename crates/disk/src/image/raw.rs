@@ -2,7 +2,8 @@
 //!
 //! Only regular files inside allowed folders are opened. The path is resolved first, and then
 //! opened below the allowed folder with the kernel refusing every symbolic link on the way, so
-//! that a link put there in between is an error and not a way out.
+//! that a link put there in between is an error and not a way out. Of files elsewhere a refusal tells
+//! nothing, not even whether they are there.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent;
@@ -10,7 +11,7 @@ use crate::volume::{check_range, read_exact};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A raw image, open for reading.
 #[derive(Debug)]
@@ -25,10 +26,19 @@ impl RawImage {
         let shown = path.display();
         let failed = |error| Error::io(format!("cannot open image {shown}"), error);
         let denied = |why: &str| Error::new(ErrorKind::Denied, format!("image {shown} {why}"));
+        let folders: Vec<(&PathBuf, PathBuf)> = allowed
+            .iter()
+            .filter_map(|folder| Some((folder, folder.canonicalize().ok()?)))
+            .collect();
+        let named =
+            folders.iter().any(|(folder, real)| path.starts_with(folder) || path.starts_with(real));
+        if !named || path.components().any(|part| part == Component::ParentDir) {
+            return Err(denied("is in no allowed folder"));
+        }
         let resolved = path.canonicalize().map_err(failed)?;
-        let folders = allowed.iter().filter_map(|folder| folder.canonicalize().ok());
         let inside = folders
-            .filter_map(|folder| {
+            .into_iter()
+            .filter_map(|(_, folder)| {
                 let rest = resolved.strip_prefix(&folder).ok()?.to_owned();
                 (!rest.as_os_str().is_empty()).then_some((folder, rest))
             })

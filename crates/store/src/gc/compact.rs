@@ -68,35 +68,39 @@ impl Run<'_> {
         out
     }
 
-    /// Copies what is needed of `packs` and condemns those of which everything was copied.
+    /// Copies what is needed of `packs`, as far as there is room, and condemns those of which
+    /// everything was copied.
     pub(super) fn rewrite(&mut self, plan: &Plan, packs: BTreeSet<Uuid>) -> Result<()> {
         if packs.is_empty() {
             return Ok(());
         }
         let frames = self.frames(plan, &packs)?;
         let mut copy = Copy::new(self)?;
-        let mut done = packs;
         for frames in frames.chunk_by(|(_, a), (_, b)| a.pack.name == b.pack.name) {
             let Some((_, first)) = frames.first() else {
                 continue;
             };
-            match copy.pack(frames) {
+            let pack = first.pack.name;
+            match copy.pack(pack, frames) {
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::NotFound || damage::is_damage(&e) => {
-                    let pack = first.pack.name;
                     tracing::warn!(%pack, error = damage::chain(&e), "a pack is not rewritten");
-                    done.remove(&pack);
                 }
+                Err(e) if e.kind() == ErrorKind::Full => copy.full = true,
                 Err(e) => return Err(e),
             }
+            if copy.full {
+                break;
+            }
         }
-        let copied = copy.finish()?;
+        let done = copy.finish()?;
+        self.cut_short = done.full;
+        let rows = done.packs.iter().filter_map(|pack| plan.table.get(pack));
         let out = &mut self.out;
-        out.copied_bytes += copied;
-        out.rewritten_packs += done.len() as u64;
-        out.rewritten_bytes +=
-            done.iter().filter_map(|pack| plan.table.get(pack)).map(|row| row.size).sum::<u64>();
-        self.store.condemn(&done.into_iter().collect::<Vec<_>>())
+        out.copied_bytes += done.bytes;
+        out.rewritten_packs += done.packs.len() as u64;
+        out.rewritten_bytes += rows.map(|row| row.size).sum::<u64>();
+        self.store.inner().with_reserve(|| self.store.condemn(&done.packs))
     }
 
     /// The frames of `packs` that count, by pack and place.
@@ -117,9 +121,24 @@ impl Run<'_> {
 struct Copy<'a> {
     run: &'a Run<'a>,
     encoder: Encoder,
-    chunks: Option<Writer>,
-    nodes: Option<Writer>,
+    chunks: Half,
+    nodes: Half,
     stored: Vec<Frame>,
+    /// Packs of which all that is needed is stored anew.
+    done: Vec<Uuid>,
+    /// Bytes of the frames that were copied from them.
+    bytes: u64,
+    /// Whether there is no room for more: what is left is needed for records.
+    full: bool,
+}
+
+/// The half of it that makes packs of one kind.
+#[derive(Default)]
+struct Half {
+    writer: Option<Writer>,
+    /// Packs of which all is copied and something is not stored yet.
+    waiting: Vec<Uuid>,
+    /// Bytes of frames that are copied and not stored yet.
     bytes: u64,
 }
 
@@ -127,13 +146,21 @@ impl<'a> Copy<'a> {
     fn new(run: &'a Run<'a>) -> Result<Self> {
         let config = &run.store.inner().config;
         let encoder = Encoder::new(config.level, config.check_codec)?;
-        let (chunks, nodes, stored) = (None, None, Vec::new());
-        Ok(Self { run, encoder, chunks, nodes, stored, bytes: 0 })
+        let (chunks, nodes) = Default::default();
+        let (stored, done) = Default::default();
+        Ok(Self { run, encoder, chunks, nodes, stored, done, bytes: 0, full: false })
     }
 
-    /// Copies frames of one pack, in order of their places.
-    fn pack(&mut self, frames: &[Frame]) -> Result<()> {
-        let mut from = 0;
+    fn half(&mut self, kind: Kind) -> &mut Half {
+        match kind {
+            Kind::Chunk => &mut self.chunks,
+            Kind::Node => &mut self.nodes,
+        }
+    }
+
+    /// Copies frames of one pack, in order of their places: all that is needed of it.
+    fn pack(&mut self, pack: Uuid, frames: &[Frame]) -> Result<()> {
+        let (mut from, mut kind) = (0, Kind::Chunk);
         while let Some((_, first)) = frames.get(from) {
             if self.run.watch.cancelled() {
                 return Err(super::cancelled());
@@ -148,56 +175,93 @@ impl<'a> Copy<'a> {
             for (id, at) in batch {
                 let place = (u64::from(at.offset) - start) as usize;
                 let mut frame = part(&bytes, place..place + at.len as usize)?.to_vec();
-                self.frame(id, at, &mut frame)?;
+                kind = self.frame(id, at, &mut frame)?;
             }
             from += batch.len();
         }
+        // A pack holds frames of one kind only.
+        match self.half(kind) {
+            Half { writer: None, .. } => self.done.push(pack),
+            half => half.waiting.push(pack),
+        }
         Ok(())
     }
 
-    fn frame(&mut self, id: &Id, at: &Location, frame: &mut [u8]) -> Result<()> {
+    fn frame(&mut self, id: &Id, at: &Location, frame: &mut [u8]) -> Result<Kind> {
         let inner = self.run.store.inner();
         let kind = FrameHead::decode(part(frame, 0..FRAME_HEAD)?)?.kind;
-        let (encoder, chunks, nodes) = (&mut self.encoder, &mut self.chunks, &mut self.nodes);
-        let slot = if kind == Kind::Chunk { chunks } else { nodes };
-        inner.loader.open(at, (kind, *id), frame, |raw| {
-            let writer = match &mut *slot {
+        let half = match kind {
+            Kind::Chunk => &mut self.chunks,
+            Kind::Node => &mut self.nodes,
+        };
+        let encoder = &mut self.encoder;
+        let size = inner.loader.open(at, (kind, *id), frame, |raw| {
+            let writer = match &mut half.writer {
                 Some(writer) => writer,
                 none => none.insert(Writer::new(&inner.ring, &inner.env, kind, Vec::new())?),
             };
-            writer.encode(*id, raw, encoder)
+            writer.encode(*id, raw, encoder)?;
+            Ok(writer.len())
         })?;
-        self.bytes += u64::from(at.len);
-        let full = |writer: &mut Writer| writer.len() >= inner.config.pack_bytes as usize;
-        match slot.take_if(full) {
-            Some(writer) => self.put(writer),
-            None => Ok(()),
+        half.bytes += u64::from(at.len);
+        if size >= inner.config.pack_bytes as usize {
+            self.put(kind)?;
         }
+        Ok(kind)
     }
 
-    fn put(&mut self, writer: Writer) -> Result<()> {
+    /// Stores what was copied of one kind; with the room of the reserve if there is no other, and
+    /// then nothing more.
+    fn put(&mut self, kind: Kind) -> Result<()> {
+        let (inner, watch) = (self.run.store.inner(), self.run.watch);
+        let Some(writer) = self.half(kind).writer.take() else {
+            return Ok(());
+        };
         let closed = writer.close()?;
-        let size = closed.bytes.len() as u64;
-        self.run
-            .store
-            .inner()
-            .objects
-            .create_unique(&closed.pack.object(), Bytes::from(closed.bytes))?;
+        let (name, bytes) = (closed.pack.object(), Bytes::from(closed.bytes));
+        let create = || inner.objects.create_unique(&name, bytes.clone());
+        match create() {
+            Err(e) if e.kind() == ErrorKind::Full && inner.spend_reserve()? => {
+                self.full = true;
+                create()?;
+            }
+            other => other?,
+        }
         self.stored.extend(closed.frames);
-        self.run.watch.advance(0, size);
+        let half = std::mem::take(self.half(kind));
+        self.done.extend(half.waiting);
+        self.bytes += half.bytes;
+        watch.advance(0, bytes.len() as u64);
         Ok(())
     }
 
-    /// Makes the copies findable; the bytes of frames that were copied.
-    fn finish(mut self) -> Result<u64> {
-        let left = [self.chunks.take(), self.nodes.take()];
-        left.into_iter().flatten().try_for_each(|writer| self.put(writer))?;
-        let owner = PointKey::from(Uuid::nil());
-        for frames in self.stored.chunks(margins::REWRITE_ENTRIES) {
-            self.run.store.inner().index.publish(&owner, frames)?;
+    /// Makes the copies findable. On a disk that is `full` only what is stored already counts.
+    fn finish(mut self) -> Result<Rewritten> {
+        for kind in [Kind::Chunk, Kind::Node] {
+            if self.full {
+                break;
+            }
+            match self.put(kind) {
+                Err(e) if e.kind() == ErrorKind::Full => self.full = true,
+                other => other?,
+            }
         }
-        Ok(self.bytes)
+        let (inner, owner) = (self.run.store.inner(), PointKey::from(Uuid::nil()));
+        for frames in self.stored.chunks(margins::REWRITE_ENTRIES) {
+            inner.with_reserve(|| inner.index.publish(&owner, frames))?;
+        }
+        Ok(Rewritten { packs: self.done, bytes: self.bytes, full: self.full })
     }
+}
+
+/// What was copied.
+struct Rewritten {
+    /// Packs of which all that is needed is somewhere else now.
+    packs: Vec<Uuid>,
+    /// Bytes of frames.
+    bytes: u64,
+    /// Whether there was no room for more.
+    full: bool,
 }
 
 impl Row {

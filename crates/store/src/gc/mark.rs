@@ -45,6 +45,15 @@ impl Reach {
         }
     }
 
+    /// Bytes of memory in use.
+    pub(super) fn held(&self) -> usize {
+        // A hash table fills seven places of eight, and has a byte more for each.
+        let table = |places: usize, size: usize| places * 8 / 7 * (size + 1);
+        self.sorter.held()
+            + table(self.nodes.capacity(), size_of::<Id>())
+            + table(self.maps.capacity(), size_of::<(Id, u8)>())
+    }
+
     /// Lists all roots, walks those that are new, and returns the writers.
     pub(super) fn add(&mut self, store: &Store, watch: &dyn Watch) -> Result<Vec<WriterRecord>> {
         (self.points, self.roots) = (0, 0);

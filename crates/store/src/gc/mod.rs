@@ -10,7 +10,7 @@
 //! 1. A pack is deleted only if it was condemned, durably, *before* the writers were listed that
 //!    the decision waits for, and if the roots were listed *after* they had all ended.
 //! 2. A writer relies on a pack only if, after its announcement, the pack was there and no
-//!    condemned record named it (see `ingest::present`). So it is awaited or it does not matter.
+//!    condemned record named it (see `present`). So it is awaited or it does not matter.
 //! 3. A copy of a chunk stands in for another one only if its pack is there and in no condemned
 //!    record of anybody, by lists made in this order: condemned records, packs, roots. Of two
 //!    collectors that condemn two copies at least one sees the other's record.
@@ -19,9 +19,16 @@
 //! 5. Clocks decide when a lost writer is voided, never whether something may be deleted.
 //!
 //! Anybody may be killed or paused anywhere, for ever. The next run goes on from the records.
+//!
+//! On a full disk a collection frees the store's reserve (see `reserve`) and goes on: it needs a
+//! little room for its records before it deletes, deletes all that is dead before it copies
+//! anything, copies as much as there is room for, frees what that made dead, and begins again.
+//! The index is replaced last, once for all that was deleted.
+//!
 //! `docs/adr/0003-collection.md` has the sequences that were argued.
 
 mod compact;
+mod loss;
 mod mark;
 mod record;
 mod run;
@@ -38,6 +45,7 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorKind, Result};
 use crate::margins;
 use crate::point::PointKey;
+use crate::quarantine::Affected;
 use crate::source::Watch;
 use crate::vault::Store;
 
@@ -130,6 +138,19 @@ pub struct Collected {
     pub lost: Vec<String>,
     /// Points whose maps cannot be read for that.
     pub lost_points: Vec<PointKey>,
+    /// The points that cannot be read as a whole, with the byte ranges that are lost; the first
+    /// 64. Points that live on in pins only are among them.
+    pub affected: Vec<Affected>,
+    /// How many points there are.
+    pub affected_count: u64,
+    /// Whether a full disk kept it from doing all: rewriting packs, making the index smaller or
+    /// making the reserve anew. What was freed is freed; make more room, or collect again.
+    pub short_of_room: bool,
+    /// Bytes of memory that marking and the tables of packs held at most, by their capacity: 8 MiB
+    /// of ids ([`Collect::sort_ids`]), at most 9 MiB of nodes walked, 80 for each map, 40 for each
+    /// pack, twice while it is decided, and 32 for each that is condemned; beside them up to
+    /// 50 MiB of frames while packs are rewritten.
+    pub held_bytes: u64,
     /// Entries of the index before.
     pub entries_before: u64,
     /// Entries of the index after.
@@ -142,6 +163,7 @@ impl Store {
     /// The watcher is told of bytes freed (as work) and of bytes stored anew; stopped by it, or
     /// killed, the next call goes on. Check [`Collected::lost_ids`] (nothing is deleted while
     /// something is lost) and [`Collected::waiting_for`] (the rest is freed by a later call).
+    /// On a full disk it goes on with the store's reserve, and makes that anew in the end.
     ///
     /// Fails with [`ErrorKind::Corrupt`], deleting nothing, where a damaged point, pin, writer or
     /// index run hides what is needed: verify and repair the store first.

@@ -26,6 +26,12 @@ pub(super) struct Run<'a> {
     pub(super) watch: &'a dyn Watch,
     pub(super) reach: Reach,
     pub(super) out: Collected,
+    /// Sentences that are carried out, but for what the index says of their packs.
+    swept: Decisions,
+    /// Bytes of the table that waits while others are made.
+    planned: usize,
+    /// Whether rewriting was cut short because there was no room.
+    pub(super) cut_short: bool,
     /// The maps of the last mark that missed something.
     doubted: Option<HashSet<(Id, u8)>>,
 }
@@ -41,46 +47,114 @@ pub(super) struct Plan {
 impl<'a> Run<'a> {
     pub(super) fn new(store: &'a Store, how: &'a Collect, watch: &'a dyn Watch) -> Self {
         let reach = Reach::new(store, how.sort_ids);
-        Self { store, how, watch, reach, out: Collected::default(), doubted: None }
+        let (out, swept) = Default::default();
+        Self { store, how, watch, reach, out, swept, planned: 0, cut_short: false, doubted: None }
     }
 
-    /// The whole of it. Each step leaves the store in order, whoever goes on from there.
+    /// The whole of it, again and again while a full disk lets it go on a little further.
     pub(super) fn all(mut self) -> Result<Collected> {
-        if !self.how.dry_run {
-            self.store.inner().probe()?;
-            self.finish()?;
-            self.give_up_lost_writers()?;
-            if !self.decide()? {
-                return Ok(self.out);
+        for round in 1.. {
+            let before = self.out.freed_bytes;
+            let done = self.once();
+            let last = round >= margins::ROUNDS || self.how.dry_run;
+            let further = match &done {
+                // Nothing that is decided needs to be decided again.
+                Err(e) if e.kind() == ErrorKind::Full && !last => {
+                    self.store.inner().spend_reserve()? || self.out.freed_bytes > before
+                }
+                Ok(()) => self.cut_short && !last && self.out.freed_bytes > before,
+                Err(_) => false,
+            };
+            if !further {
+                done?;
+                break;
             }
+            self.again();
         }
-        let Some(plan) = self.plan()? else {
-            return Ok(self.out);
-        };
+        self.out.short_of_room |= self.cut_short;
+        if !self.how.dry_run
+            && self.store.inner().keep_reserve().is_err_and(|e| e.kind() == ErrorKind::Full)
+        {
+            tracing::warn!("there is no room for the reserve: no point is made until there is");
+            self.out.short_of_room = true;
+        }
+        Ok(self.out)
+    }
+
+    /// Forgets what was reached, and keeps the figures of what was done.
+    fn again(&mut self) {
+        self.reach = Reach::new(self.store, self.how.sort_ids);
+        (self.swept, self.doubted, self.cut_short, self.planned) = Default::default();
+        self.out.short_of_room = false;
+    }
+
+    /// Each step leaves the store in order, whoever goes on from there.
+    fn once(&mut self) -> Result<()> {
         if self.how.dry_run {
-            self.foretell(&plan)?;
-            return Ok(self.out);
+            let Some(plan) = self.plan()? else {
+                return Ok(());
+            };
+            return self.foretell(&plan);
         }
+        self.store.inner().probe()?;
+        let done = self.free();
+        // On a full disk the index can still become smaller, or at least no larger.
+        if done.as_ref().is_err_and(|e| e.kind() != ErrorKind::Full) {
+            return done.map(|_| ());
+        }
+        let cleared = self.clear();
+        let whole = done?;
+        cleared?;
+        if whole {
+            self.tidy()?;
+        }
+        self.out.entries_after = self.store.inner().index.snapshot().len();
+        Ok(())
+    }
+
+    /// Frees packs: first those that were decided about, then dead ones, then those that are
+    /// worth rewriting. False: something is lost.
+    fn free(&mut self) -> Result<bool> {
+        self.finish()?;
+        self.give_up_lost_writers()?;
+        if !self.decide()? {
+            return Ok(false);
+        }
+        let Some(mut plan) = self.plan()? else {
+            return Ok(false);
+        };
+        self.planned = plan.table.held();
         self.store.condemn(&plan.dead)?;
         if !self.decide()? {
-            return Ok(self.out);
+            return Ok(false);
         }
-        // Only now: what was dead has made room.
+        // Only now: what was dead has made room, and is no copy of anything any more.
+        plan.table.bar(&plan.dead);
         let packs = self.worthwhile(&plan);
-        if !packs.is_empty() {
-            self.rewrite(&plan, packs)?;
-            if !self.decide()? {
-                return Ok(self.out);
-            }
+        if packs.is_empty() {
+            return Ok(true);
         }
+        self.rewrite(&plan, packs)?;
+        self.decide()
+    }
+
+    /// Replaces the index runs that name packs which are gone, all at once, and clears their
+    /// sentences away. Where there is no room for that, both stay: a later run does it.
+    fn clear(&mut self) -> Result<()> {
         let index = &self.store.inner().index;
-        if index.crowded() {
-            // Nothing is dead: many small runs only become few large ones.
-            index.rewrite(&BTreeSet::new(), &self.open_points(&self.store.writers()?)?)?;
+        let dead: BTreeSet<Uuid> = self.swept.values().flatten().copied().collect();
+        if !dead.is_empty() || index.crowded() {
+            let open = self.open_points(&self.store.writers()?)?;
+            match index.rewrite(&dead, &open) {
+                Err(e) if e.kind() == ErrorKind::Full => {
+                    tracing::warn!("there is no room to make the index smaller");
+                    self.out.short_of_room = true;
+                    return Ok(());
+                }
+                other => other?,
+            };
         }
-        self.tidy()?;
-        self.out.entries_after = self.store.inner().index.snapshot().len();
-        Ok(self.out)
+        std::mem::take(&mut self.swept).into_keys().try_for_each(|id| self.store.close(id))
     }
 
     /// Ends what earlier runs have decided, and clears away what means nothing any more.
@@ -118,6 +192,7 @@ impl<'a> Run<'a> {
                 return Ok(Some(plan));
             }
             if self.is_lost_for_good() {
+                self.name_losses()?;
                 return Ok(None);
             }
         }
@@ -142,10 +217,17 @@ impl<'a> Run<'a> {
             let in_flight = kept.contains(&row.name) || (!row.indexed && !open.is_empty());
             row.live == 0 && !row.condemned && !in_flight
         };
-        let dead = table.rows().iter().filter(dead).map(|row| row.name).collect();
+        let dead: Vec<Uuid> = table.rows().iter().filter(dead).map(|row| row.name).collect();
         let plan = Plan { table, dead };
+        self.weigh(&plan.table);
         self.describe(&plan, index.len());
         Ok((plan, lost))
+    }
+
+    /// Notes how much memory is in use with `table`.
+    fn weigh(&mut self, table: &Table) {
+        let held = self.planned + self.reach.held() + table.held();
+        self.out.held_bytes = self.out.held_bytes.max(held as u64);
     }
 
     /// A point that is removed and collected while its map is walked leaves nothing to find: that
@@ -203,6 +285,7 @@ impl<'a> Run<'a> {
                 return Ok(true);
             }
             if self.is_lost_for_good() {
+                self.name_losses()?;
                 return Ok(false);
             }
         }
@@ -234,6 +317,7 @@ impl<'a> Run<'a> {
             needed.extend(places.iter().map(|at| at.pack.name).filter(|p| ours.contains(p)));
             Ok(())
         })?;
+        self.weigh(&table);
         Ok((table, needed, lost))
     }
 
@@ -251,8 +335,8 @@ impl<'a> Run<'a> {
         self.sweep(table, over)
     }
 
-    /// Deletes the packs of decided sentences, then what the index says of them, then the
-    /// sentences.
+    /// Deletes the packs of decided sentences. What the index says of them, and the sentences,
+    /// follow later (see `clear`): that needs room.
     fn sweep(&mut self, table: &Table, over: Decisions) -> Result<()> {
         let inner = self.store.inner();
         let dead: BTreeSet<Uuid> = over.values().flatten().copied().collect();
@@ -268,11 +352,8 @@ impl<'a> Run<'a> {
             self.out.freed_bytes += row.size;
             self.watch.advance(row.size, 0);
         }
-        if !dead.is_empty() {
-            let open = self.open_points(&self.store.writers()?)?;
-            inner.index.rewrite(&dead, &open)?;
-        }
-        over.into_keys().try_for_each(|id| self.store.close(id))
+        self.swept.extend(over);
+        Ok(())
     }
 
     /// Whether all that is needed is there; if not, the figures say what is lost.

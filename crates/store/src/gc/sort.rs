@@ -27,7 +27,13 @@ pub(super) struct Sorter {
 impl Sorter {
     /// A sorter that keeps its files in the folder of `index` and `limit` ids in memory.
     pub(super) fn new(index: Arc<Index>, limit: usize) -> Self {
-        Self { index, limit: limit.max(2), buffer: Vec::new(), files: Vec::new() }
+        let limit = limit.max(2);
+        Self { index, limit, buffer: Vec::with_capacity(limit), files: Vec::new() }
+    }
+
+    /// Bytes of memory in use.
+    pub(super) fn held(&self) -> usize {
+        self.buffer.capacity() * size_of::<Id>()
     }
 
     /// Adds an id; equal ones become one.

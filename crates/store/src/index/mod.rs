@@ -284,22 +284,21 @@ impl Index {
         gone.iter().try_for_each(|run| self.folder.forget(run))
     }
 
-    /// Writes a run of `entries`, durable when this returns.
-    pub(crate) fn publish(&self, point: &PointKey, entries: &[(Id, Location)]) -> Result<()> {
+    /// Writes a run of `entries`, durable when this returns, and returns its name.
+    pub(crate) fn publish(&self, point: &PointKey, entries: &[(Id, Location)]) -> Result<Uuid> {
         let (name, bytes) = self.encode(entries)?;
         fail::fail_point!("store.index.put", |_| Err(Error::new(
             ErrorKind::Transient,
             "fail point store.index.put"
         )));
-        let object = format!("{FOLDER}/{point}-{}", name.simple());
-        self.objects.create_unique(&object, bytes.clone())?;
+        self.objects.create_unique(&object(point, &name), bytes.clone())?;
         let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let copy = self.folder.add(&self.ring, name, "run", &bytes);
         if let Err(e) = copy.and_then(|copy| self.install(name, copy)) {
             // The run is durable in the store; the local copy is fetched when it is missed.
             tracing::warn!(error = damage::chain(&e), "a run has no local copy");
         }
-        Ok(())
+        Ok(name)
     }
 
     /// A new run: its name and its bytes.
@@ -423,6 +422,11 @@ impl Index {
         draft.finish(&path).map_err(fail)?;
         Run::open(&self.ring, &path)
     }
+}
+
+/// The name of a run's object.
+fn object(point: &PointKey, run: &Uuid) -> String {
+    format!("{FOLDER}/{point}-{}", run.simple())
 }
 
 /// The point and the run in the last part of a run's name.

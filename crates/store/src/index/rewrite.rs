@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::merge::Merged;
 use super::run::Run;
-use super::{FOLDER, Index, parse};
+use super::{FOLDER, Index, object, parse};
 use crate::error::{ErrorKind, Result};
 use crate::id::Id;
 use crate::margins;
@@ -69,7 +69,9 @@ impl Index {
 
     /// Replaces the runs of the store by new ones without the entries of `dead` packs. Runs of
     /// attempts at `open` points stay beside them: those attempts may begin again. Returns how
-    /// many entries the new runs have. Killed anywhere, it leaves entries twice at worst.
+    /// many entries the new runs have. Killed anywhere, it leaves entries twice at worst. Where
+    /// it fails, because the disk is full for one, it takes its new runs away again: tried again
+    /// and again it does not fill the disk.
     pub(crate) fn rewrite(&self, dead: &BTreeSet<Uuid>, open: &BTreeSet<PointKey>) -> Result<u64> {
         self.refresh()?;
         let (snapshot, known) = {
@@ -77,27 +79,18 @@ impl Index {
             let shunned = Arc::clone(&state.shunned);
             (Snapshot(state.segments.clone(), shunned), state.known.clone())
         };
-        let owner = PointKey::from(Uuid::nil());
-        let (mut batch, mut last, mut written) = (Vec::new(), None, 0);
-        let mut entries = snapshot.entries()?;
-        while let Some((id, at)) = entries.next()? {
-            let entry: (Id, Location) = (id, at);
-            if dead.contains(&at.pack.name) || last == Some(entry) {
-                continue;
+        let mut made = Vec::new();
+        let written = match self.publish_all(&snapshot, dead, &mut made) {
+            Ok(written) => written,
+            Err(e) => {
+                // The old runs are all there, unless another collector has replaced them by its
+                // own: nothing needs these.
+                for run in made {
+                    let _ = self.objects.delete(&object(&owner(), &run));
+                }
+                return Err(e);
             }
-            last = Some(entry);
-            batch.push(entry);
-            if batch.len() >= margins::REWRITE_ENTRIES {
-                self.publish(&owner, &batch)?;
-                written += batch.len() as u64;
-                batch.clear();
-            }
-        }
-        if !batch.is_empty() {
-            self.publish(&owner, &batch)?;
-            written += batch.len() as u64;
-        }
-        drop(batch);
+        };
         for name in self.objects.list(FOLDER)? {
             let old =
                 parse(&name).filter(|(point, run)| known.contains(run) && !open.contains(point));
@@ -108,4 +101,38 @@ impl Index {
         self.refresh()?;
         Ok(written)
     }
+
+    /// Publishes new runs of all entries but those of `dead` packs; notes the names of the runs.
+    fn publish_all(
+        &self,
+        snapshot: &Snapshot,
+        dead: &BTreeSet<Uuid>,
+        made: &mut Vec<Uuid>,
+    ) -> Result<u64> {
+        let (mut batch, mut last, mut written) = (Vec::new(), None, 0);
+        let mut entries = snapshot.entries()?;
+        while let Some((id, at)) = entries.next()? {
+            let entry: (Id, Location) = (id, at);
+            if dead.contains(&at.pack.name) || last == Some(entry) {
+                continue;
+            }
+            last = Some(entry);
+            batch.push(entry);
+            if batch.len() >= margins::REWRITE_ENTRIES {
+                made.push(self.publish(&owner(), &batch)?);
+                written += batch.len() as u64;
+                batch.clear();
+            }
+        }
+        if !batch.is_empty() {
+            made.push(self.publish(&owner(), &batch)?);
+            written += batch.len() as u64;
+        }
+        Ok(written)
+    }
+}
+
+/// Runs of no point in particular.
+fn owner() -> PointKey {
+    PointKey::from(Uuid::nil())
 }

@@ -8,7 +8,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::present::Present;
 use super::{Ingest, Ingested};
 use crate::chunk::Rule;
 use crate::codec::Encoder;
@@ -19,6 +18,7 @@ use crate::load::Loader;
 use crate::margins;
 use crate::pack::{Closed, Location, Writer};
 use crate::point::PointKey;
+use crate::present::Present;
 use crate::source::Watch;
 use crate::vault::Inner;
 

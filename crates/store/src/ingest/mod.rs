@@ -14,7 +14,6 @@
 mod deposit;
 mod dispatch;
 mod jobs;
-mod present;
 mod transfer;
 mod window;
 
@@ -37,6 +36,7 @@ use crate::map::{Tree, Update};
 use crate::margins;
 use crate::object::Put;
 use crate::point::{self, PointKey, PointRecord};
+use crate::present::Present;
 use crate::seal::{self, Record};
 use crate::source::{Source, Watch};
 use crate::standing::{Standing, voided};
@@ -45,7 +45,6 @@ use crate::vault::Store;
 use deposit::{Deposit, Hand};
 use dispatch::Dispatcher;
 use jobs::{Job, Jobs};
-use present::Present;
 use window::Cutter;
 
 /// What is to be made.
@@ -154,6 +153,7 @@ impl Store {
             other => other,
         };
         let mut parent = plan.parent.as_ref().map(look).transpose()?.flatten();
+        inner.keep_reserve()?;
         // Maps of another window have nothing in common with the ones that are made now.
         parent = parent.filter(|parent| parent.map.window == inner.config.window);
         let writer = self.announce(plan.point, parent.clone())?.id;

@@ -129,7 +129,8 @@ pub(crate) fn found(
     let sheet = Sheet::seal((store, 0, Uuid::nil()), slots, &key, &bundle, env)?;
     let copies = Copies::new(objects.clone(), store);
     copies.publish(&sheet)?.map_or(Ok(()), Err)?;
-    Ok(KeyRing::new(store, key, &bundle, copies))
+    let (secret, _) = secrets.first().ok_or_else(|| Error::internal("a store without secrets"))?;
+    Ok(KeyRing::new(store, key, &bundle, copies, (*secret).clone()))
 }
 
 /// The key slots of a store.
@@ -175,23 +176,25 @@ impl Store {
         unfinished.map_or(Ok(()), |e| Err(left_over(e)))
     }
 
-    /// Makes a new recovery key and then removes the slots of all older ones. The key is not
-    /// kept anywhere and must be shown to a person now. Where the older slots could not be
-    /// removed that is logged, and [`Store::slots`] still lists them: the new key is worth more.
-    ///
-    /// A crash after the change takes the new key with it and leaves the old one invalid. Whoever
-    /// has no other secret shows a [`RecoveryKey::random`] first, then adds a slot for it, then
-    /// removes the old one.
-    pub fn new_recovery_key(&self) -> Result<RecoveryKey> {
+    /// Makes a new recovery key, lets `show` show it to a person, since it is kept nowhere, and
+    /// only then removes the slots of all older ones. Killed anywhere, it leaves a recovery key
+    /// valid that somebody has seen. Where `show` fails, the new key goes again; where the older
+    /// slots could not be removed that is logged, and [`Store::slots`] still lists them.
+    pub fn new_recovery_key(&self, show: impl FnOnce(&RecoveryKey) -> Result<()>) -> Result<()> {
         let key = RecoveryKey::random(&self.inner().env);
         let new = self.add_slot(&Secret::Recovery(key.clone()), "recovery")?;
+        if let Err(e) = show(&key) {
+            // Nobody can use it.
+            log(self.remove_slot(new.id).err());
+            return Err(e);
+        }
         let old = self.change(|draft| {
             let stays = |s: &Slot| s.kind() != SlotKind::Recovery || s.id() == new.id;
             draft.slots.retain(stays);
             Ok(())
         });
         log(old.map_or_else(Some, |((), unfinished)| unfinished));
-        Ok(key)
+        Ok(())
     }
 
     /// Draws a new store key and wraps it in the slots that `secrets` open, under new salts and
@@ -199,8 +202,9 @@ impl Store {
     /// without its secret: one that none of `secrets` opens must be named in `drop`, and is
     /// removed; otherwise nothing is changed and the error names it. No data is touched.
     ///
-    /// Handles that are open elsewhere go on with the epochs that they know, and fail with
-    /// [`ErrorKind::WrongKey`] where they meet a newer one, until they are opened again.
+    /// Handles that are open elsewhere go on with the epochs that they know, and open the slots
+    /// anew, with the secret that opened them, where they meet a newer one. Those whose secret
+    /// has no slot any more fail there with [`ErrorKind::WrongKey`].
     pub fn rotate(&self, secrets: &[Secret], drop: &[Uuid]) -> Result<Vec<SlotInfo>> {
         let inner = self.inner();
         let (slots, unfinished) = self.change(|draft| {

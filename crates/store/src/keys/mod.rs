@@ -89,13 +89,16 @@ impl fmt::Debug for Domain {
 /// All secrets of one opened store.
 ///
 /// Handles live long and slots change: an object of an epoch that is newer than all that are
-/// known makes the ring read the slots again.
+/// known makes the ring read the slots again, and where these were rotated meanwhile, open them
+/// with the secret that opened the store.
 pub(crate) struct KeyRing {
     pub(crate) store: Uuid,
     pub(crate) domain: Domain,
     held: RwLock<Held>,
     /// Where the slots are; `None` in tests of other parts.
     copies: Option<Copies>,
+    /// What the store was opened with.
+    secret: Option<Secret>,
 }
 
 /// What a change of slots changes.
@@ -111,19 +114,20 @@ impl KeyRing {
     pub(crate) fn random(store: Uuid, domain: Domain, env: &Env) -> Self {
         let epochs = Epochs::from([(1, Zeroizing::new(env.bytes()))]);
         let held = RwLock::new(Held { key: Some(Zeroizing::new(env.bytes())), epochs });
-        Self { store, domain, held, copies: None }
+        Self { store, domain, held, copies: None, secret: None }
     }
 
-    fn new(store: Uuid, key: StoreKey, bundle: &Bundle, copies: Copies) -> Self {
+    fn new(store: Uuid, key: StoreKey, bundle: &Bundle, copies: Copies, secret: Secret) -> Self {
         let held = RwLock::new(Held { key: Some(key), epochs: bundle.epochs.clone() });
-        Self { store, domain: bundle.domain.clone(), held, copies: Some(copies) }
+        let (copies, secret) = (Some(copies), Some(secret));
+        Self { store, domain: bundle.domain.clone(), held, copies, secret }
     }
 
     /// The keys of a store, if one of its slots opens with `secret`.
     pub(crate) fn unlock(objects: &Objects, store: Uuid, secret: &Secret) -> Result<Self> {
         let copies = Copies::new(objects.clone(), store);
         let (key, bundle) = copies.newest(|sheet| sheet.unlock(secret))?.value;
-        Ok(Self::new(store, key, &bundle, copies))
+        Ok(Self::new(store, key, &bundle, copies, secret.clone()))
     }
 
     /// The stores of which there are key slots.
@@ -176,13 +180,24 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Opens a generation of slots with the store key that this handle knows.
+    /// Opens a generation of slots with the store key that this handle knows; if it was rotated
+    /// since, with the secret that opened the store.
     fn open(&self, sheet: &sheet::Sheet) -> Result<Bundle> {
-        let bundle = sheet.open(&self.key()?)?;
-        bundle.ok_or_else(|| {
-            let context = "the key slots were rotated since the store was opened: open it again";
+        if let Some(bundle) = sheet.open(&self.key()?)? {
+            return Ok(bundle);
+        }
+        let rotated = || {
+            let context = "the key slots were rotated since the store was opened, and what opened \
+                           it then opens none of them: open it with another secret";
             Error::new(ErrorKind::WrongKey, context)
-        })
+        };
+        let secret = self.secret.as_ref().ok_or_else(rotated)?;
+        let (key, bundle) = sheet.unlock(secret).map_err(|e| match e.kind() {
+            ErrorKind::WrongKey => rotated(),
+            _ => e,
+        })?;
+        self.adopt(key, bundle.epochs.clone());
+        Ok(bundle)
     }
 
     fn key(&self) -> Result<StoreKey> {

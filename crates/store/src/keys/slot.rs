@@ -17,6 +17,7 @@ use crate::margins;
 pub(super) type StoreKey = Zeroizing<[u8; 32]>;
 
 /// Something that opens a store.
+#[derive(Clone)]
 pub enum Secret {
     /// The content of a key file.
     KeyFile(Zeroizing<[u8; 32]>),

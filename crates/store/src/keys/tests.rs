@@ -1,9 +1,5 @@
 //! The slot object, byte for byte.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::bundle::Note;
@@ -11,37 +7,10 @@ use super::sheet::Sheet;
 use super::slot::Slot;
 use super::*;
 use crate::config::StoreConfig;
-use crate::env::{Chance, Clock};
-
-/// Counts up, so that every draw is known.
-struct Counting(AtomicU8);
-
-impl Chance for Counting {
-    fn fill(&self, out: &mut [u8]) {
-        out.fill_with(|| self.0.fetch_add(1, Ordering::Relaxed));
-    }
-}
-
-struct Stopped;
-
-impl Clock for Stopped {
-    fn domain(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    fn real(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
-const STORE: Uuid = Uuid::from_bytes([0xAA; 16]);
+use crate::fixture::{STORE, env};
 
 fn sheet() -> (Sheet, Bundle) {
-    let env = Env::new(Arc::new(Stopped), Arc::new(Counting(AtomicU8::new(0))));
+    let env = env();
     let config = StoreConfig { argon2_kib: 8, argon2_passes: 1, ..StoreConfig::default() };
     let key = Zeroizing::new([3; 32]);
     let secrets =

@@ -3,7 +3,8 @@
 //! Unlike a general purpose implementation this one promises that an object which was put, and
 //! a deletion, survive a loss of power once the call returns, that create-only puts are honest
 //! (a hard link decides), and that a failed flush is never papered over. Calls do their file
-//! work on the calling thread.
+//! work on the calling thread. Opening a folder that is there takes no room: what is full can
+//! still be read, and freed.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,7 +14,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,12 +39,18 @@ pub struct LocalObjects(Arc<Folder>);
 
 struct Folder {
     root: PathBuf,
-    staging: PathBuf,
+    /// From the first put on.
+    staging: Mutex<Option<Staging>>,
     durable: Durable,
     next: AtomicU64,
     /// Folders that are known to be durable.
     folders: Mutex<HashSet<PathBuf>>,
-    /// Held for life: tells the sweep of another process that the staging folder is in use.
+}
+
+/// A folder of our own for files that have no name yet.
+struct Staging {
+    path: PathBuf,
+    /// Held for life: tells the sweep of another process that the folder is in use.
     _lock: File,
 }
 
@@ -61,15 +68,28 @@ impl LocalObjects {
         durable.make_dir(&top)?;
         sweep(&top)?;
         settle(&durable, root)?;
-        let (staging, lock) = claim(&durable, &top)?;
-        let root = root.to_path_buf();
-        let next = AtomicU64::new(0);
-        let folders = Mutex::default();
-        Ok(Self(Arc::new(Folder { root, staging, durable, next, folders, _lock: lock })))
+        let (root, next) = (root.to_path_buf(), AtomicU64::new(0));
+        let (staging, folders) = Default::default();
+        Ok(Self(Arc::new(Folder { root, staging, durable, next, folders })))
     }
 }
 
 impl Folder {
+    fn staging(&self) -> MutexGuard<'_, Option<Staging>> {
+        self.staging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A name for a file that has none yet.
+    fn temporary(&self) -> io::Result<PathBuf> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let mut staging = self.staging();
+        let claimed = match staging.take() {
+            Some(claimed) => claimed,
+            None => claim(&self.durable, &self.root.join(STAGING))?,
+        };
+        Ok(staging.insert(claimed).path.join(number))
+    }
+
     fn file(&self, location: &Path) -> Result<PathBuf> {
         let mut path = self.root.clone();
         for (depth, part) in location.parts().enumerate() {
@@ -100,9 +120,8 @@ impl Folder {
     fn put(&self, location: &Path, payload: &PutPayload, mode: &PutMode) -> Result<()> {
         let path = self.file(location)?;
         let parts: Vec<&[u8]> = payload.iter().map(AsRef::as_ref).collect();
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.staging.join(number.to_string());
-        let written = self.make_parents(&path).and_then(|()| match mode {
+        let temporary = self.make_parents(&path).and_then(|()| self.temporary());
+        let written = temporary.and_then(|temporary| match mode {
             PutMode::Create => self.durable.create(&temporary, &path, &parts),
             _ => self.durable.replace(&temporary, &path, &parts),
         });
@@ -224,8 +243,10 @@ impl fmt::Debug for LocalObjects {
 impl Drop for Folder {
     fn drop(&mut self) {
         // An empty folder of ours is of no use to anybody; one with files is swept later.
-        let _ = fs::remove_file(self.staging.join(LOCK));
-        let _ = fs::remove_dir(&self.staging);
+        if let Some(staging) = self.staging().take() {
+            let _ = fs::remove_file(staging.path.join(LOCK));
+            let _ = fs::remove_dir(&staging.path);
+        }
     }
 }
 
@@ -291,7 +312,7 @@ impl ObjectStore for LocalObjects {
 const LOCK: &str = "lock";
 
 /// Makes a staging folder of our own and locks it.
-fn claim(durable: &Durable, top: &FilePath) -> io::Result<(PathBuf, File)> {
+fn claim(durable: &Durable, top: &FilePath) -> io::Result<Staging> {
     for number in 0..u32::MAX {
         let folder = top.join(format!("{}-{number}", std::process::id()));
         match fs::create_dir(&folder) {
@@ -305,7 +326,7 @@ fn claim(durable: &Durable, top: &FilePath) -> io::Result<(PathBuf, File)> {
         };
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && path.exists() {
             durable.make_dir(&folder)?;
-            return Ok((folder, lock));
+            return Ok(Staging { path: folder, _lock: lock });
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())

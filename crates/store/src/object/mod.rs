@@ -195,7 +195,7 @@ impl Objects {
                 *bytes += meta.size;
                 Ok(counts)
             });
-            self.rt.block_on(counted).map_err(|e| Error::object("the store cannot be listed", e))
+            self.rt.block_on(counted).map_err(|e| Error::list("the store cannot be listed", e))
         })
     }
 
@@ -214,7 +214,7 @@ impl Objects {
             });
             self.rt
                 .block_on(found)
-                .map_err(|e| Error::object(format!("folder {folder} cannot be listed"), e))
+                .map_err(|e| Error::list(format!("folder {folder} cannot be listed"), e))
         })
     }
 

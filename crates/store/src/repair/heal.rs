@@ -164,7 +164,7 @@ impl<'a> Filling<'a> {
         }
         match self.frames.is_empty() {
             true => Ok(()),
-            false => self.inner.index.publish(&self.owner, &self.frames),
+            false => self.inner.index.publish(&self.owner, &self.frames).map(drop),
         }
     }
 }

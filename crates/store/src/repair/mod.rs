@@ -70,6 +70,10 @@ impl Store {
     /// the next repair goes on. An object store that cannot be read or written stops it too;
     /// damage never does.
     pub fn repair(&self, wanted: &Repair, watch: &dyn Watch) -> Result<Repaired> {
+        self.inner().with_reserve(|| self.mend(wanted, watch))
+    }
+
+    fn mend(&self, wanted: &Repair, watch: &dyn Watch) -> Result<Repaired> {
         let inner = self.inner();
         let slots_restored = match (self.slot_copies(), wanted.dry_run) {
             // None is whole: that is a finding, and nothing can be made from nothing.

@@ -148,7 +148,7 @@ impl<'a> Salvage<'a> {
             return Ok(());
         }
         match &self.owner {
-            Some(owner) => self.inner.index.publish(owner, &found)?,
+            Some(owner) => drop(self.inner.index.publish(owner, &found)?),
             None => self.inner.index.suppose(&found)?,
         }
         self.out.runs_written += 1;

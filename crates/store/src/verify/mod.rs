@@ -167,6 +167,8 @@ pub struct Verified {
     pub released: u64,
     /// Damaged places beyond what one verification can hold: mend these and verify again.
     pub more_places: u64,
+    /// Damaged places that may be missing from the quarantine, because the store is full.
+    pub unkept: u64,
 }
 
 impl Verified {
@@ -251,9 +253,16 @@ impl Check<'_> {
             let places = places.into_iter().map(|(place, id)| (id, Some(place)));
             let missing = self.missing.into_inner().into_iter().map(|id| (id, None));
             let bad: Vec<_> = places.chain(missing).collect();
-            report.done.quarantined = self.inner.quarantine(&bad, &report.affected())?;
-            if complete {
-                report.done.released = self.inner.release_quarantine(&self.well)?;
+            let (inner, affected) = (self.inner, report.affected());
+            let kept = inner.with_reserve(|| inner.quarantine(&bad, &affected)).and_then(|new| {
+                let release = || inner.release_quarantine(&self.well);
+                let released = if complete { inner.with_reserve(release)? } else { 0 };
+                Ok((new, released))
+            });
+            match kept {
+                // What was found is worth more than where it is kept.
+                Err(e) if e.kind() == ErrorKind::Full => report.done.unkept = bad.len() as u64,
+                kept => (report.done.quarantined, report.done.released) = kept?,
             }
         }
         Ok(report.finish(complete))

@@ -13,34 +13,9 @@ use object_store::memory::InMemory;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tresor_store::env::Env;
-use tresor_store::{
-    Begun, Committed, Ingest, Ingested, Plan, PointKey, Result, Secret, Store, StoreConfig,
-};
+use tresor_store::{Begun, Committed, Ingest, Ingested, Plan, Result, Secret, Store, StoreConfig};
 use tresor_testkit::{Memory, Rng, Target, sim_env};
-
-/// Small parameters: the rules of large disks at the size of a test.
-pub fn small() -> StoreConfig {
-    StoreConfig {
-        window: 256 << 10,
-        chunk_min: 8 << 10,
-        chunk_mean: 16 << 10,
-        chunk_max: 32 << 10,
-        zero_run_blocks: 2,
-        pack_bytes: 64 << 10,
-        checkpoint_bytes: 128 << 10,
-        argon2_kib: 8,
-        argon2_passes: 1,
-        ..StoreConfig::default()
-    }
-}
-
-pub fn key(number: u64) -> PointKey {
-    PointKey::new(u128::from(number).to_be_bytes())
-}
-
-pub fn secret() -> Secret {
-    Secret::KeyFile([7; 32].into())
-}
+pub use tresor_testkit::{key, secret, small};
 
 /// A folder in memory, where the machine has one for that.
 pub fn scratch() -> TempDir {
@@ -72,6 +47,21 @@ pub fn parallel(numbers: Range<u64>, each: impl Fn(u64) + Sync) {
             });
         }
     });
+}
+
+/// Runs `each` with 0, 1, ... until it says that there is no such operation; how many there were.
+pub fn until_none(each: impl Fn(u64) -> bool + Sync) -> u64 {
+    let (end, block) = (std::sync::atomic::AtomicU64::new(u64::MAX), 16);
+    let mut start = 0;
+    while end.load(std::sync::atomic::Ordering::SeqCst) == u64::MAX {
+        parallel(start..start + block, |which| {
+            if !each(which) {
+                end.fetch_min(which, std::sync::atomic::Ordering::SeqCst);
+            }
+        });
+        start += block;
+    }
+    end.into_inner()
 }
 
 /// Objects, a runtime to reach them and a folder for the index.
@@ -137,6 +127,13 @@ impl Rig {
             }
             out
         })
+    }
+
+    /// All objects whose bytes mean something.
+    pub fn meaning(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut dump = self.dump();
+        dump.retain(|name, _| !name.starts_with("reserve/"));
+        dump
     }
 
     /// A store of these objects.

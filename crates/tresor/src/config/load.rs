@@ -163,6 +163,11 @@ fn check(settings: &Config) -> Result<()> {
     if settings.workers == 0 {
         return Err(Usage::error("workers must be at least 1"));
     }
+    if settings.audit.file_bytes < 4096 || settings.audit.files == 0 || settings.audit.days == 0 {
+        return Err(Usage::error(
+            "audit.file_bytes must be at least 4096, audit.files and audit.days at least 1",
+        ));
+    }
     if settings.locations.is_empty() {
         return Err(Usage::error("locations must name at least one location"));
     }

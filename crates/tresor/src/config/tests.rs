@@ -99,6 +99,8 @@ fn wrong_values_are_refused() {
         ("[log]\nformat = 3\n", "format"),
         ("workers = \n", "workers"),
         ("[store]\nlevel = 99\n", "level"),
+        ("[audit]\nfiles = 0\n", "audit.files"),
+        ("[rate]\nreads = -1\n", "reads"),
     ] {
         let wrong = refusal(load(file, &[], &[]));
         assert!(wrong.contains(word), "{file:?}: {wrong}");

@@ -4,8 +4,8 @@
 //! leaves it behind; whoever starts the next one removes such folders: those whose lock nobody
 //! holds. A folder without a lock file is left alone, because its maker may be about to lock it.
 
-use std::fs::{self, DirEntry, File, TryLockError};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, DirEntry, File, Permissions, TryLockError};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -26,7 +26,9 @@ pub(super) struct Folder {
 impl Folder {
     /// Makes a folder that only its owner can enter.
     pub(super) fn new() -> Result<Folder> {
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir();
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(PREFIX).permissions(Permissions::from_mode(0o700));
+        let folder = builder.tempdir();
         let folder = folder.context("cannot make a temporary folder (see TMPDIR)")?;
         let lock = File::create_new(folder.path().join(LOCK)).context("cannot make a lock file")?;
         lock.try_lock().context("cannot lock the temporary folder")?;
@@ -134,6 +136,7 @@ mod tests {
         let folder = Folder::new().unwrap();
         let path = folder.path().to_owned();
         fs::write(path.join("data"), b"x").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         let locked = File::open(path.join(LOCK)).unwrap();
         assert!(matches!(locked.try_lock(), Err(TryLockError::WouldBlock)));
         folder.remove();

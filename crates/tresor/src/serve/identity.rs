@@ -14,7 +14,7 @@ use tresor_arm::{IdentityEndpoint, IdentitySettings};
 
 use super::credentials::IdentityAccess;
 use super::{bind, connection};
-use crate::config::Config;
+use crate::config::{Config, Wire};
 
 /// Connections at once; further ones are closed.
 const CONNECTIONS: usize = 64;
@@ -47,9 +47,16 @@ pub(super) async fn listen(
     let listener = bind(address)?;
     let root = format!("http://{}", listener.local_addr()?);
     let handle = Handle::new();
-    let server = connection::bounded(axum_server::from_tcp(listener)?, CONNECTIONS);
+    let bounds = Wire {
+        max_connections: CONNECTIONS,
+        max_connections_per_address: CONNECTIONS,
+        ..config.wire.clone()
+    };
+    let server = connection::bounded(axum_server::from_tcp(listener)?, &bounds);
     let server = server.handle(handle.clone());
-    let server = tokio::spawn(server.serve(endpoint.router.into_make_service()));
+    // The audit trail wants to know where a request comes from.
+    let router = endpoint.router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = tokio::spawn(server.serve(router));
     let Some(_) = handle.listening().await else {
         return Err(anyhow!("cannot listen on {address} (see identity.listen)"));
     };

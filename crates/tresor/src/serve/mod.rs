@@ -24,13 +24,14 @@ use axum_server::tls_rustls::RustlsConfig;
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
-use tresor_arm::{IdentityEndpoint, RetryAfter, WireSettings};
+use tresor_arm::{IdentityEndpoint, Rate, Rates, RetryAfter, WireSettings};
+use tresor_core::audit::AuditSettings;
 use tresor_core::hook::Hooks;
 use tresor_core::limits::Limits;
 use tresor_core::service::{FirstStart, Service, Settings};
 use tresor_store::env::Env;
 
-use crate::config::{Config, LimitsMode, RetryMode};
+use crate::config::{self, Config, LimitsMode, RetryMode};
 use crate::terminal::say;
 use certificate::Identity;
 use credentials::{Endpoint, Owner};
@@ -225,9 +226,10 @@ async fn listen(
     let identity = identity::listen(config, identity).await?;
     let handle = Handle::new();
     let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?;
-    let server = connection::bounded(server, config.wire.max_connections).handle(handle.clone());
-    let server =
-        tokio::spawn(server.serve(router.into_make_service_with_connect_info::<SocketAddr>()));
+    let server = connection::bounded(server, &config.wire).handle(handle.clone());
+    // Limits, the audit trail and the hooks want to know where a request comes from.
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = tokio::spawn(server.serve(router));
     let Some(_) = handle.listening().await else {
         return Err(anyhow!("cannot listen on {}", config.listen));
     };
@@ -335,6 +337,11 @@ fn settings(config: &Config, hooks: Option<Arc<Hooks>>) -> Settings {
         store_config: config.store.clone(),
         volatile: config.test.ephemeral,
         hooks,
+        audit: AuditSettings {
+            file_bytes: config.audit.file_bytes,
+            files: config.audit.files,
+            days: config.audit.days,
+        },
     }
 }
 
@@ -353,6 +360,18 @@ fn wire_settings(config: &Config) -> WireSettings {
         request_timeout: Duration::from_secs(config.wire.request_seconds),
         token_lifetime: Duration::from_secs(config.tokens.lifetime_seconds),
         signing_key_lifetime: Duration::from_secs(config.tokens.key_days * 86_400),
+        rates: rates(&config.rate),
+    }
+}
+
+fn rates(config: &config::Rate) -> Rates {
+    let rate = |burst, per_minute| Rate { burst, per_minute };
+    Rates {
+        reads: rate(config.reads, config.reads_per_minute),
+        writes: rate(config.writes, config.writes_per_minute),
+        deletes: rate(config.deletes, config.deletes_per_minute),
+        anonymous: rate(config.anonymous, config.anonymous_per_minute),
+        secrets: rate(config.wrong_secrets, config.wrong_secrets_per_minute),
     }
 }
 

@@ -16,7 +16,9 @@ use object_store::{
 };
 use tokio::runtime::Handle;
 
-use super::{AZURE_KEYS, Bucket, Provider, S3_KEYS};
+use tresor_input::Provider;
+
+use super::Bucket;
 use crate::usage::Usage;
 
 /// For one request with its body: a pack of 32 MiB passes at 1 Mbit/s. A peer that is gone is
@@ -50,11 +52,11 @@ impl Bucket {
             Ok(Ok(_)) => Ok(objects),
             Ok(Err(e)) => {
                 let (advice, cause) = (self.advice(Some(&e)), cause(&e));
-                anyhow::bail!("{} cannot be used: {advice} (it said: {cause})", self.url)
+                anyhow::bail!("{} cannot be used: {advice} (it said: {cause})", self.0.url)
             }
             Err(_) => {
                 let (advice, limit) = (self.advice(None), FIRST.as_secs());
-                anyhow::bail!("{} gave no answer within {limit} s: {advice}", self.url)
+                anyhow::bail!("{} gave no answer within {limit} s: {advice}", self.0.url)
             }
         }
     }
@@ -64,7 +66,7 @@ impl Bucket {
         &self,
         environment: &BTreeMap<String, String>,
     ) -> Result<Arc<dyn ObjectStore>> {
-        match self.provider {
+        match self.0.provider {
             Provider::S3 => self.s3(environment),
             Provider::Azure => self.azure(environment),
         }
@@ -72,7 +74,7 @@ impl Bucket {
 
     fn s3(&self, environment: &BTreeMap<String, String>) -> Result<Arc<dyn ObjectStore>> {
         let mut builder = AmazonS3Builder::new()
-            .with_url(self.url.as_str())
+            .with_url(self.0.url.as_str())
             .with_client_options(limits())
             .with_retry(retries());
         for (key, value) in settings::<AmazonS3ConfigKey>(environment, "AWS_") {
@@ -85,13 +87,13 @@ impl Bucket {
         let endpoint = keys.iter().find_map(|key| builder.get_config_value(key));
         let allow = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
         check_plain(endpoint, builder.get_config_value(&allow), "AWS_ALLOW_HTTP")?;
-        let client = builder.build().context(Usage(format!("{} cannot be used", self.url)))?;
-        Ok(Arc::new(PrefixStore::new(client, self.prefix.clone())))
+        let client = builder.build().context(Usage(format!("{} cannot be used", self.0.url)))?;
+        Ok(Arc::new(PrefixStore::new(client, self.0.prefix.clone())))
     }
 
     fn azure(&self, environment: &BTreeMap<String, String>) -> Result<Arc<dyn ObjectStore>> {
         let mut builder = MicrosoftAzureBuilder::new()
-            .with_url(self.url.as_str())
+            .with_url(self.0.url.as_str())
             .with_client_options(limits())
             .with_retry(retries());
         let given = match environment.get(CONNECTION_STRING) {
@@ -109,15 +111,16 @@ impl Bucket {
         let endpoint = builder.get_config_value(&AzureConfigKey::Endpoint);
         let allow = AzureConfigKey::Client(ClientConfigKey::AllowHttp);
         check_plain(endpoint, builder.get_config_value(&allow), "AZURE_ALLOW_HTTP")?;
-        let client = builder.build().context(Usage(format!("{} cannot be used", self.url)))?;
-        Ok(Arc::new(PrefixStore::new(client, self.prefix.clone())))
+        let client = builder.build().context(Usage(format!("{} cannot be used", self.0.url)))?;
+        Ok(Arc::new(PrefixStore::new(client, self.0.prefix.clone())))
     }
 
     /// What to do about a first request that failed.
     fn advice(&self, error: Option<&Error>) -> String {
-        let (bucket, endpoint, keys) = match self.provider {
-            Provider::S3 => ("bucket", "AWS_ENDPOINT_URL and AWS_REGION", S3_KEYS),
-            Provider::Azure => ("container", "AZURE_STORAGE_ENDPOINT", AZURE_KEYS),
+        let keys = self.0.provider.keys();
+        let (bucket, endpoint) = match self.0.provider {
+            Provider::S3 => ("bucket", "AWS_ENDPOINT_URL and AWS_REGION"),
+            Provider::Azure => ("container", "AZURE_STORAGE_ENDPOINT"),
         };
         // A failed list says its status in words only.
         let said = error.map(|e| chain(e)).unwrap_or_default();

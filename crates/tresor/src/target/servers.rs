@@ -7,10 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, Ordering};
 
-use clap::Parser;
+use tresor_store::env::Env;
+use tresor_store::{ErrorKind, Secret, Store, StoreConfig};
 use tresor_testkit::conformance::{Place, runtime};
 use tresor_testkit::{Wire, WireFault, WireRequest, journey};
+use url::Url;
 
 use super::*;
 
@@ -156,28 +159,31 @@ fn a_wrong_place_is_explained(server: &Server) {
     assert!(said.contains(code) && !said.contains("xml"), "{said}");
 }
 
-fn the_command_line_takes_a_bucket(server: &Server) {
-    let (folder, url) = (tempfile::tempdir().unwrap(), server.url());
-    let at = |name: &str| folder.path().join(name).into_os_string().into_string().unwrap();
-    let mut image = vec![0; 3 << 20];
-    blake3::Hasher::new().finalize_xof().fill(&mut image[..2 << 20]);
-    std::fs::write(at("image"), &image).unwrap();
-    let run = |verb: &str, more: &[&str]| {
-        let key = at("key");
-        let line = ["tresor", "store", verb, "--store", &url, "--key-file", &key, "--json"];
-        let line = line.iter().chain(more);
-        crate::run(crate::Cli::try_parse_from(line).unwrap())
-    };
-    run("init", &[]).unwrap();
-    run("backup", &[&at("image")]).unwrap();
-    run("list", &[]).unwrap();
-    let rt = runtime();
-    let objects = Target::parse(OsStr::new(&url)).unwrap().open(rt.handle()).unwrap();
-    let points = Path::from("points");
-    let points = rt.block_on(objects.list_with_delimiter(Some(&points))).unwrap().objects;
-    let point = points.first().unwrap().location.filename().unwrap();
-    run("restore", &["--point", point, &at("out")]).unwrap();
-    assert!(std::fs::read(at("out")).unwrap() == image);
+/// A list that is refused once the store is open is no outage: it is told at once, not retried.
+fn a_refusal_after_opening_is_told_at_once(server: &Server) {
+    let refusing = Arc::new(AtomicU16::new(0));
+    let answer = Arc::clone(&refusing);
+    let (place, wire) = server.beyond(&[], move |request| {
+        let list = ["list-type=2", "comp=list"].iter().any(|part| request.target.contains(part));
+        match answer.load(Ordering::SeqCst) {
+            status if status > 0 && list => WireFault::Answer(status),
+            _ => WireFault::None,
+        }
+    });
+    let (cache, secret) = (tempfile::tempdir().unwrap(), Secret::KeyFile([7; 32].into()));
+    let config = StoreConfig { argon2_kib: 8, argon2_passes: 1, ..StoreConfig::default() };
+    let (objects, rt) = (Arc::clone(&place.objects), place.rt.handle().clone());
+    let made = Store::init(objects, rt, cache.path(), config, &secret, Env::system());
+    let (store, _) = made.unwrap();
+    for status in [401, 403, 404] {
+        refusing.store(status, Ordering::SeqCst);
+        let before = wire.requests();
+        let error = store.points().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{status}: {error:?}");
+        assert!(wire.requests() - before <= 3, "{status}: it is not asked again and again");
+    }
+    refusing.store(0, Ordering::SeqCst);
+    assert!(store.points().unwrap().is_empty());
 }
 
 macro_rules! server_tests {
@@ -195,7 +201,7 @@ macro_rules! server_tests {
                 lost_replies_lose_nothing,
                 throttling_and_silence_are_outlasted,
                 a_wrong_place_is_explained,
-                the_command_line_takes_a_bucket);
+                a_refusal_after_opening_is_told_at_once);
         }
     };
     ($server:expr; $($name:ident),*) => {

@@ -33,14 +33,25 @@ impl Service {
     /// Starts one on a free port and returns when it listens.
     pub fn start() -> Service {
         let folder = tempfile::tempdir().unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_tresor"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(folder.path().join("data"))
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tresor"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
+        command.arg(folder.path().join("data")).stdin(Stdio::null()).stdout(Stdio::piped());
+        match std::env::var_os("CLIENT_TEST_LOGS") {
+            // `cargo xtask coverage` reads there what the command line has called.
+            Some(logs) => {
+                let (log, kept) = tempfile::Builder::new()
+                    .suffix(".log")
+                    .tempfile_in(logs)
+                    .and_then(|file| file.keep().map_err(Into::into))
+                    .unwrap();
+                assert!(kept.exists());
+                command.args(["--log-format", "json"]).env_remove("RUST_LOG").stderr(log);
+            }
+            None => {
+                command.env("RUST_LOG", "warn");
+            }
+        }
+        let mut process = command.spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let listening = lines
             .map_while(Result::ok)
@@ -62,7 +73,7 @@ impl Service {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tresor"));
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("XDG_CONFIG_HOME", self.path("config"));
-        for name in NAMES {
+        for name in NAMES.iter().chain(&["REQUESTS_CA_BUNDLE"]) {
             command.env_remove(name);
         }
         command

@@ -4,6 +4,7 @@ use super::*;
 use crate::site::{Answered, Site};
 use http::Request;
 use std::sync::Arc;
+use tresor_core::catalogue::EventFilter;
 use tresor_core::model::Principal;
 
 const SECRET: &str = "0123456789abcdef";
@@ -73,6 +74,14 @@ impl Ground {
     }
 }
 
+/// What the trail holds of the endpoint, newest first.
+async fn events(ground: &Ground) -> Vec<tresor_core::model::Event> {
+    let filter = EventFilter { limit: 1000, ..EventFilter::default() };
+    let mut rows = ground.site.app.service.events(&filter).await.unwrap().rows;
+    rows.retain(|event| event.operation == "ManagedIdentityToken");
+    rows
+}
+
 #[tokio::test]
 async fn the_three_protocols_give_a_token_of_the_identity() {
     let ground = Ground::new(1, true).await;
@@ -98,6 +107,9 @@ async fn the_three_protocols_give_a_token_of_the_identity() {
         let token = answer.body["access_token"].as_str().unwrap();
         let seen = ground.site.ask_as(token, Method::GET, "/subscriptions", None).await;
         assert_eq!(seen.body["value"].as_array().unwrap().len(), 1, "{seen:?}");
+        let event = &events(&ground).await[0];
+        assert_eq!((event.operation.as_str(), event.status), ("ManagedIdentityToken", 200));
+        assert_eq!(event.actor.as_ref().unwrap().object_id, Some(who.object_id));
         let wrong = "/v1.0/servicePrincipals";
         let denied = ground.site.ask_as(token, Method::POST, wrong, Some(json!({}))).await;
         assert_eq!(denied.status, StatusCode::FORBIDDEN, "no more rights than it has");
@@ -151,6 +163,7 @@ async fn an_application_is_never_spoken_for() {
 async fn nothing_is_given_without_the_secret_or_the_header() {
     let ground = Ground::new(1, true).await;
     let path = format!("{PATH}?api-version=2019-08-01&resource={BASE}");
+    assert!(events(&ground).await.is_empty());
     for headers in [
         &[][..],
         &[("X-IDENTITY-HEADER", "wrong")][..],
@@ -162,6 +175,9 @@ async fn nothing_is_given_without_the_secret_or_the_header() {
         let refused = ground.send(&path, headers).await;
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{headers:?}");
         assert!(!refused.body.to_string().contains(SECRET));
+        let event = &events(&ground).await[0];
+        assert_eq!((event.status, event.code.as_str()), (401, "unauthorized_client"));
+        assert!(event.actor.is_none());
     }
     for headers in [&[][..], &[("Metadata", "false")][..], &[("X-IDENTITY-HEADER", SECRET)][..]] {
         assert_eq!(ground.metadata("", headers).await.status, StatusCode::BAD_REQUEST);

@@ -179,7 +179,7 @@ async fn a_held_poll_is_answered_when_the_operation_ends() {
     let url = waiting_snapshot(&site).await;
     let poll = site.ask(Method::GET, &url, None);
     tokio::pin!(poll);
-    while site.app.polls.available_permits() == 1 {
+    while site.app.limits.polls.free() == 1 {
         assert!(futures::poll!(poll.as_mut()).is_pending());
         tokio::task::yield_now().await;
     }
@@ -199,7 +199,7 @@ async fn a_stop_releases_held_polls() {
     let url = waiting_snapshot(&site).await;
     let poll = site.ask(Method::GET, &url, None);
     tokio::pin!(poll);
-    while site.app.polls.available_permits() == 1 {
+    while site.app.limits.polls.free() == 1 {
         assert!(futures::poll!(poll.as_mut()).is_pending());
         tokio::task::yield_now().await;
     }

@@ -7,6 +7,7 @@
 //!   survives power loss. (Only `open_volatile`, for services that are thrown away, leaves it out.)
 //! - Reads use connections that cannot write, and see every commit that returned before them.
 
+mod event;
 mod page;
 mod read;
 mod row;
@@ -15,10 +16,10 @@ mod tests;
 mod work;
 mod write;
 
-use super::{Catalogue, JobFilter, Page, PointFilter, ResourceFilter, Result, Write};
+use super::{Catalogue, EventFilter, JobFilter, Page, PointFilter, ResourceFilter, Result, Write};
 use crate::model::{
-    Grant, Job, Operation, Point, Principal, Resource, ResourceId, RoleAssignment, RoleDefinition,
-    Work,
+    Event, Grant, Job, Operation, Point, Principal, Resource, ResourceId, RoleAssignment,
+    RoleDefinition, Work,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -184,6 +185,14 @@ impl Catalogue for SqliteCatalogue {
 
     async fn points(&self, filter: &PointFilter) -> Result<Page<Point>> {
         page::points(&self.readers, filter).await
+    }
+
+    async fn events(&self, filter: &EventFilter) -> Result<Page<Event>> {
+        event::page(&self.readers, filter).await
+    }
+
+    async fn forget_events(&self, before: Timestamp, limit: u32) -> Result<u64> {
+        event::forget(&self.writer, before, limit).await
     }
 
     async fn grant(&self, id: Uuid) -> Result<Option<Grant>> {

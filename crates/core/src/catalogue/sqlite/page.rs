@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use sqlx::SqlitePool;
 
 /// Greater than every key of a job or point: those are ASCII letters and digits.
-const LAST_KEY: &str = "~";
+pub(super) const LAST_KEY: &str = "~";
 
 pub(super) const RESOURCES: &str = "SELECT key, record FROM resources \
     WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3";
@@ -98,7 +98,7 @@ pub(super) async fn points(pool: &SqlitePool, filter: &PointFilter) -> Result<Pa
 }
 
 /// Rows of a page.
-fn rows_of(limit: u32) -> u32 {
+pub(super) fn rows_of(limit: u32) -> u32 {
     limit.clamp(1, PAGE_MAX)
 }
 
@@ -108,7 +108,7 @@ fn fetched(limit: u32) -> i64 {
 }
 
 /// The place before which a list that runs downwards goes on.
-fn cursor(after: Option<&str>) -> Result<(i64, String)> {
+pub(super) fn cursor(after: Option<&str>) -> Result<(i64, String)> {
     // Greater than every key: ids and keys are ASCII letters and digits.
     let Some(after) = after else {
         return Ok((i64::MAX, "~".to_owned()));

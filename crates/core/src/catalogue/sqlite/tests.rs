@@ -57,6 +57,7 @@ async fn pages_are_ranges_of_an_index() {
         (page::RESOURCES, "sqlite_autoindex_resources_1 (key>? AND key<?)"),
         (page::OF_KIND, "resources_by_kind (kind=? AND key>? AND key<?)"),
         (page::JOBS, "jobs_by_vault (vault=? AND (started,id)<(?,?))"),
+        (event::EVENTS, "PRIMARY KEY (place=? AND at>? AND (at,id)<(?,?))"),
         (page::POINTS, "points_by_time (instance=? AND time>? AND (time,key)<(?,?))"),
     ];
     for (sql, index) in table {

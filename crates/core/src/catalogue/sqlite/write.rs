@@ -1,7 +1,7 @@
 //! The changes, one at a time inside the transaction of their list.
 
 use super::row::{conflict, database, encode, instant};
-use super::work;
+use super::{event, work};
 use crate::catalogue::{CatalogueError, Expect, Result, Write};
 use crate::model::{
     Grant, Job, Model, Operation, Point, Principal, Resource, ResourceId, RoleAssignment,
@@ -54,6 +54,7 @@ pub(super) async fn one(conn: &mut SqliteConnection, write: &Write) -> Result<()
             let sql = "DELETE FROM grants WHERE resource = ?1";
             delete(conn, sql, resource.key()).await
         }
+        Write::AddEvent(added) => event::add(conn, added).await,
         Write::AddWork(item) => work::add(conn, item).await,
         Write::StepDone { work, fence, step, note } => {
             work::require(conn, *work, *fence).await?;

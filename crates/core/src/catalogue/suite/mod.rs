@@ -5,6 +5,7 @@
 
 mod access;
 mod atomic;
+mod event;
 mod history;
 mod model;
 mod resource;
@@ -92,6 +93,15 @@ conformance!(
         foreign_cursors_are_refused,
         grants_come_and_go,
         settings_are_set_once,
+    },
+    event::{
+        events_come_newest_first_in_pages,
+        events_are_kept_once,
+        events_are_filtered,
+        events_of_other_places_are_not_shown,
+        old_events_are_forgotten_in_portions,
+        pages_of_rare_events_are_bounded,
+        foreign_cursors_are_refused,
     },
     work::{
         the_oldest_comes_first,

@@ -111,7 +111,7 @@ enum Action {
 const PROTECT_HELP: &str = "Examples:\n  \
     tresor instance protect -g rg-1 --vault-name v-1 --disk disk-1 --policy-name p-1 \\\n    \
     --snapshot-resource-group rg-snap\n  \
-    tresor instance validate -g rg-1 --vault-name v-1 --disk /subscriptions/.../disks/disk-1 \\\n    \
+    tresor instance validate -g rg-1 --vault-name v-1 --disk /subscriptions/.../disks/d-1 \\\n    \
     --policy-name p-1 --snapshot-resource-group rg-snap\n\n\
     The vault's identity needs roles at the disk and the group: `tresor role grant-vault`.";
 
@@ -361,7 +361,8 @@ mod tests {
     use super::*;
 
     fn instance(name: &str, disk: &str) -> Value {
-        json!({"name": name, "properties": {"dataSourceInfo": {"resourceID": format!("/d/{disk}")}}})
+        let source = json!({"resourceID": format!("/d/{disk}")});
+        json!({"name": name, "properties": {"dataSourceInfo": source}})
     }
 
     #[test]

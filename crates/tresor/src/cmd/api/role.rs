@@ -27,7 +27,7 @@ enum Action {
     /// Give a principal a role at a scope
     #[command(after_help = "Examples:\n  \
         tresor role assign --assignee 8f3a... --role Reader -g rg-1\n  \
-        tresor role assign --assignee 8f3a... --role 'Disk Backup Reader' --scope /subscriptions/...")]
+        tresor role assign --assignee 8f3a... --role 'Disk Backup Reader' --scope /sub...")]
     Assign {
         #[command(flatten)]
         who: Assignee,

@@ -4,18 +4,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use jiff::SignedDuration;
 use serde::Serialize;
-use tresor_store::{Collect, Collected};
+use tresor_store::{Collect, Collected, ErrorKind, Store};
 
+use super::holder;
 use super::place::{Place, Session};
-use super::report::{Report, bytes};
-use crate::terminal::size;
+use super::report::{Report, age, bytes};
+use super::verify::Hit;
+use crate::terminal::{note, size};
 use crate::usage::{Damage, Usage};
 
 #[derive(Args)]
 #[command(after_help = "May run beside backups, restores and copies, also beside itself. Packs \
-    that a running backup could rely on are freed by a later run.\n\n\
+    that a running backup could rely on are freed by a later run. Pins of commands of this machine \
+    that were killed are released.\n\n\
     Exit codes: 0 done, 1 failed, 2 called wrongly, 3 something that points need is lost: nothing \
     was deleted.\n\n\
     Examples:\n  \
@@ -48,12 +50,6 @@ fn percent(text: &str) -> Result<f64, Usage> {
     percent.ok_or_else(|| Usage("a percentage is at least 0 and at most 100".to_owned()))
 }
 
-/// Reads a time such as `24h` or `90m`.
-fn age(text: &str) -> Result<Duration, Usage> {
-    let time = text.parse::<SignedDuration>().ok().and_then(|time| time.try_into().ok());
-    time.ok_or_else(|| Usage("a time is such as 24h or 90m".to_owned()))
-}
-
 #[derive(Serialize)]
 struct Writer {
     writer: String,
@@ -82,6 +78,10 @@ struct Freed {
     lost_ids: u64,
     lost: Vec<String>,
     lost_points: Vec<String>,
+    affected: Vec<Hit>,
+    affected_count: u64,
+    short_of_room: bool,
+    held_bytes: u64,
     entries_before: u64,
     entries_after: u64,
     seconds: f64,
@@ -113,7 +113,11 @@ impl Freed {
             voided: done.voided.iter().map(ToString::to_string).collect(),
             lost_ids: done.lost_ids,
             lost: done.lost,
+            affected: done.affected.iter().map(Hit::of).collect(),
+            affected_count: done.affected_count,
             lost_points: done.lost_points.iter().map(ToString::to_string).collect(),
+            short_of_room: done.short_of_room,
+            held_bytes: done.held_bytes,
             entries_before: done.entries_before,
             entries_after: done.entries_after,
             seconds,
@@ -148,6 +152,10 @@ impl Report for Freed {
         }
         if self.lost_ids > 0 {
             lines.push(format!("{} contents that points need are lost", self.lost_ids));
+            lines.extend(self.affected.iter().map(|hit| format!("  {}", hit.line())));
+        }
+        if self.short_of_room {
+            lines.push("the disk is full: remove points or make room, then run gc again".into());
         }
         lines.push(format!(
             "{} {} packs, {}, in {:.2} s",
@@ -160,9 +168,29 @@ impl Report for Freed {
     }
 }
 
+/// Opens the store; where there is no room even for that, because the copies of the index are on
+/// the same disk, the reserve is freed first.
+fn open(session: &Session, args: &GcArgs) -> Result<Store> {
+    match session.open(&args.place) {
+        Err(e) if is_full(&e) && !args.dry_run => {
+            let objects = args.place.store.open(&session.handle())?;
+            if !Store::spend_reserve(objects, session.handle(), session.env.clone())? {
+                return Err(e);
+            }
+            session.open(&args.place)
+        }
+        other => other,
+    }
+}
+
+fn is_full(error: &anyhow::Error) -> bool {
+    let store = error.chain().find_map(|link| link.downcast_ref::<tresor_store::Error>());
+    store.is_some_and(|e| e.kind() == ErrorKind::Full)
+}
+
 /// Frees what no recovery point reaches.
 pub(super) fn run(session: &Session, args: &GcArgs) -> Result<()> {
-    let store = session.open(&args.place)?;
+    let store = open(session, args)?;
     let usual = Collect::default();
     let how = Collect {
         dry_run: args.dry_run,
@@ -172,6 +200,12 @@ pub(super) fn run(session: &Session, args: &GcArgs) -> Result<()> {
         void_after: args.void_after.unwrap_or(usual.void_after),
         ..usual
     };
+    if !args.dry_run {
+        match store.release_pins(holder::is_gone)? {
+            0 => {}
+            count => note(format_args!("note: {count} pins of commands that were killed are gone")),
+        }
+    }
     let begun = session.env.monotonic();
     let watcher = session.watcher("gc", &args.place);
     let done = store.collect(&how, &watcher).context("the collection did not end; run it again")?;

@@ -7,6 +7,7 @@ mod backup;
 mod copy;
 mod export;
 mod gc;
+mod holder;
 mod image;
 mod init;
 mod inspect;
@@ -36,7 +37,8 @@ use place::{Place, Session};
     tresor store backup vm.img\n  \
     tresor store list\n  \
     tresor store restore --point latest restored.img\n\n\
-    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found.")]
+    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found, 130 stopped by SIGINT, \
+    143 by SIGTERM.")]
 pub(crate) struct StoreArgs {
     #[command(subcommand)]
     action: Action,
@@ -77,20 +79,25 @@ enum Action {
 /// Runs one action.
 pub(crate) fn run(args: StoreArgs) -> Result<()> {
     let session = Session::new()?;
-    match args.action {
-        Action::Init(args) => init::run(&session, &args),
-        Action::Backup(args) => backup::run(&session, &args),
-        Action::Restore(args) => restore::run(&session, &args),
-        Action::List(place) => points::list(&session, &place),
-        Action::Diff(args) => points::diff(&session, &args),
-        Action::Inspect(args) => inspect::run(&session, &args),
-        Action::Export(args) => export::run(&session, &args),
-        Action::Copy(args) => copy::run(&session, &args),
-        Action::Remove(args) => points::remove(&session, &args),
-        Action::Gc(args) => gc::run(&session, &args),
-        Action::Verify(args) => verify::run(&session, &args),
-        Action::Repair(args) => repair::run(&session, &args),
-        Action::Recover(args) => recover::run(&session, &args),
-        Action::Key(args) => slot::run(&session, &args),
+    let done = act(&session, args.action);
+    session.conclude(done)
+}
+
+fn act(session: &Session, action: Action) -> Result<()> {
+    match action {
+        Action::Init(args) => init::run(session, &args),
+        Action::Backup(args) => backup::run(session, &args),
+        Action::Restore(args) => restore::run(session, &args),
+        Action::List(place) => points::list(session, &place),
+        Action::Diff(args) => points::diff(session, &args),
+        Action::Inspect(args) => inspect::run(session, &args),
+        Action::Export(args) => export::run(session, &args),
+        Action::Copy(args) => copy::run(session, &args),
+        Action::Remove(args) => points::remove(session, &args),
+        Action::Gc(args) => gc::run(session, &args),
+        Action::Verify(args) => verify::run(session, &args),
+        Action::Repair(args) => repair::run(session, &args),
+        Action::Recover(args) => recover::run(session, &args),
+        Action::Key(args) => slot::run(session, &args),
     }
 }

@@ -2,21 +2,26 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind};
 use tresor_store::env::Env;
 use tresor_store::{ErrorKind, Pin, PointKey, Secret, Store};
 
-use super::key;
 use super::progress::{Shown, Watcher};
+use super::{holder, key};
 use crate::target::Target;
 use crate::terminal::note;
+use crate::usage::Interrupted;
+
+/// The numbers of the signals that end a command.
+const INTERRUPT: u8 = 2;
+const TERMINATE: u8 = 15;
 
 /// Reads `--store`; a path need not be Unicode.
 pub(super) fn target() -> impl TypedValueParser<Value = Target> {
@@ -58,6 +63,8 @@ pub(super) struct Session {
     /// Disposable copies of index runs, gone with the process.
     cache: TempDir,
     stop: Arc<AtomicBool>,
+    /// The signal that came first, 0 until then.
+    signal: Arc<AtomicU8>,
 }
 
 impl Session {
@@ -67,24 +74,34 @@ impl Session {
         let cache = tempfile::Builder::new().prefix("tresor-cache-").tempdir()?;
         let runtime = crate::serve::runtime()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
+        let (flag, signal) = (Arc::clone(&stop), Arc::new(AtomicU8::new(0)));
+        let came = Arc::clone(&signal);
         let (mut interrupt, mut terminate) = {
             let _inside = runtime.enter();
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+            (unix::signal(SignalKind::interrupt())?, unix::signal(SignalKind::terminate())?)
         };
         runtime.spawn(async move {
             loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
+                let number = tokio::select! {
+                    _ = interrupt.recv() => INTERRUPT,
+                    _ = terminate.recv() => TERMINATE,
+                };
+                if came.swap(number, Ordering::AcqRel) != 0 {
+                    std::process::exit(i32::from(Interrupted(number).exit_code()));
                 }
-                if flag.swap(true, Ordering::AcqRel) {
-                    std::process::exit(1);
-                }
+                flag.store(true, Ordering::Release);
                 note("stopping; what was stored is found again by the next attempt");
             }
         });
-        Ok(Session { env: Env::system(), runtime, cache, stop })
+        Ok(Session { env: Env::system(), runtime, cache, stop, signal })
+    }
+
+    /// The end of a command: what failed because a signal came says so.
+    pub(super) fn conclude(&self, done: Result<()>) -> Result<()> {
+        match self.signal.load(Ordering::Acquire) {
+            0 => done,
+            number => done.map_err(|e| e.context(Interrupted(number))),
+        }
     }
 
     pub(super) fn handle(&self) -> Handle {
@@ -128,7 +145,7 @@ impl Session {
     /// Protects a point while it is read. A store that cannot be written, or is full, can still
     /// be read: then whoever collects garbage does not know of the reader.
     pub(super) fn pin(&self, store: &Store, point: &PointKey, what: &str) -> Result<Option<Pin>> {
-        match store.pin(point, &format!("tresor store {what}")) {
+        match store.pin(point, &holder::own(what)) {
             Ok(pin) => Ok(Some(pin)),
             Err(e) if e.kind() == ErrorKind::NotFound => Err(e.into()),
             Err(e) => {

@@ -2,14 +2,16 @@
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
-use tresor_store::{Damaged, DiffKind, PointKey, PointRecord, Store};
+use tresor_store::{Damaged, DiffKind, PinRecord, PointKey, PointRecord, Store};
 
+use super::holder;
 use super::place::{Place, Session};
-use super::report::{Point, Report};
+use super::report::{Point, Report, age};
 use crate::terminal::{note, size};
 use crate::usage::Usage;
 
@@ -206,10 +208,19 @@ pub(super) struct RemoveArgs {
     /// Points to remove; `gc` frees what only they reached
     #[arg(required = true)]
     points: Vec<String>,
-    /// Also release the pins that keep them: whoever set these (a copy or restore that was
-    /// killed, a running one) may fail then
+    /// Also release the pins that keep them, of commands that have ended and of holders that
+    /// cannot be seen from here and set them long ago; never those of a running command
     #[arg(long)]
     release_pins: bool,
+    /// How long ago, such as 24h: longer than the longest restore or copy from another machine
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = age,
+        default_value = "24h",
+        requires = "release_pins"
+    )]
+    older_than: Duration,
 }
 
 #[derive(Serialize)]
@@ -232,9 +243,9 @@ pub(super) fn remove(session: &Session, args: &RemoveArgs) -> Result<()> {
     let mut removed = Vec::new();
     for key in keys {
         if args.release_pins {
-            for pin in store.pins()?.into_iter().filter(|pin| pin.point.key == key) {
-                store.release_by(&pin.holder)?;
-            }
+            let now = session.env.domain();
+            let may = |pin: &PinRecord| holder::may_go(pin, now, args.older_than);
+            store.release_pins(|pin| pin.point.key == key && may(pin))?;
         }
         store.remove_point(&key).with_context(|| format!("cannot remove {key}"))?;
         removed.push(key.to_string());

@@ -1,8 +1,10 @@
 //! What the actions tell: text for people, one JSON object for machines.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
+use jiff::SignedDuration;
 use serde::Serialize;
 use tresor_store::PointRecord;
 
@@ -68,6 +70,12 @@ pub(super) fn bytes(text: &str) -> Result<u64, Usage> {
     let number = digits.and_then(|digits| digits.parse::<u64>().ok());
     let number = number.and_then(|number| number.checked_mul(1 << shift));
     number.ok_or_else(|| Usage("a number of bytes is such as 4096, 64K or 50M".to_owned()))
+}
+
+/// Reads a time such as `24h` or `90m`.
+pub(super) fn age(text: &str) -> Result<Duration, Usage> {
+    let time = text.parse::<SignedDuration>().ok().and_then(|time| time.try_into().ok());
+    time.ok_or_else(|| Usage("a time is such as 24h or 90m".to_owned()))
 }
 
 #[cfg(test)]

@@ -8,14 +8,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
-use tresor_store::{Reader, Sink, Store};
+use tresor_store::{Affected, ErrorKind, PointKey, Reader, Sink, Store};
 
 use super::image::{self, BlockDevice, Format, Output};
 use super::place::{Place, Session, unpin};
 use super::points::{NAMES, pick};
 use super::report::Report;
+use super::verify::Hit;
 use crate::terminal::{note, size};
 use crate::usage::Usage;
+
+/// Ranges that are told one by one.
+const LISTED: usize = 64;
 
 #[derive(Args)]
 #[command(after_help = format!("{NAMES}\n\nExamples:\n  \
@@ -86,6 +90,9 @@ pub(super) fn to(session: &Session, store: &Store, args: &RestoreArgs, pinned: b
         write(session, args, &reader, range)
     });
     unpin(pin);
+    if let Err(e) = &written {
+        tell_of_wounds(store, &point, e);
+    }
     let restored =
         Restore { point: point.to_string(), size: written?, seconds: session.since(begun) };
     if args.out == Path::new("-") {
@@ -95,6 +102,24 @@ pub(super) fn to(session: &Session, store: &Store, args: &RestoreArgs, pinned: b
         return Ok(());
     }
     restored.print(args.place.json)
+}
+
+/// Where a point cannot be read because something is damaged or gone: which of its bytes are lost,
+/// as far as that is known without reading all.
+fn tell_of_wounds(store: &Store, point: &PointKey, error: &anyhow::Error) {
+    let damaged = error.chain().filter_map(|link| link.downcast_ref::<tresor_store::Error>());
+    if !damaged.into_iter().any(|e| e.kind() == ErrorKind::Corrupt) {
+        return;
+    }
+    let mut affected = Affected { point: *point, ranges: Vec::new(), count: 0, bytes: 0 };
+    let wounds = store.wounds(point).unwrap_or_default();
+    affected.count = wounds.len() as u64;
+    affected.bytes = wounds.iter().map(|range| range.end - range.start).sum();
+    affected.ranges = wounds.into_iter().take(LISTED).collect();
+    match affected.count {
+        0 => note("note: `verify --deep` tells which bytes are damaged"),
+        _ => note(format_args!("note: {}", Hit::of(&affected).line())),
+    }
 }
 
 fn write(session: &Session, args: &RestoreArgs, reader: &Reader, range: Range<u64>) -> Result<u64> {

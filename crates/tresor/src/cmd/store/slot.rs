@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use tresor_store::{Secret, SlotInfo, Store};
+use tresor_store::{Error, ErrorKind, RecoveryKey, Secret, SlotInfo, Store};
 use uuid::Uuid;
 
 use super::key;
@@ -191,9 +191,15 @@ pub(super) fn run(session: &Session, args: &KeyArgs) -> Result<()> {
         Action::Change(args) => change(session, args),
         Action::Recovery(place) => {
             let store = session.open(place)?;
-            let key = store.new_recovery_key().context("no new recovery key was made")?;
-            let done = Done::of(&store, "new recovery key");
-            Done { recovery_key: Some(key.to_string()), ..done }.print(place.json)
+            let show = |key: &RecoveryKey| {
+                let done = Done::of(&store, "new recovery key");
+                let done = Done { recovery_key: Some(key.to_string()), ..done };
+                done.print(place.json).map_err(|e| {
+                    let e: Box<dyn std::error::Error + Send + Sync> = e.into();
+                    Error::new(ErrorKind::Sink, "the new key cannot be shown").because(e)
+                })
+            };
+            store.new_recovery_key(show).context("no new recovery key was made")
         }
         Action::Rotate(args) => rotate(session, args),
         Action::Epoch(place) => {

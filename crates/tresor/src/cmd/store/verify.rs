@@ -81,6 +81,7 @@ pub(super) struct Found {
     pub(super) quarantined: u64,
     pub(super) healed: u64,
     pub(super) released: u64,
+    pub(super) unkept: u64,
     pub(super) findings: Vec<OneFinding>,
     pub(super) more_findings: u64,
     pub(super) seconds: f64,
@@ -99,7 +100,7 @@ pub(super) struct OneFinding {
 
 /// A point that cannot be read as a whole.
 #[derive(Serialize)]
-struct Hit {
+pub(super) struct Hit {
     point: PointKey,
     /// The first of the ranges: offset and length.
     ranges: Vec<[u64; 2]>,
@@ -108,7 +109,7 @@ struct Hit {
 }
 
 impl Hit {
-    fn of(affected: &Affected) -> Hit {
+    pub(super) fn of(affected: &Affected) -> Hit {
         let range = |range: &std::ops::Range<u64>| [range.start, range.end - range.start];
         Hit {
             point: affected.point,
@@ -116,6 +117,14 @@ impl Hit {
             range_count: affected.count,
             bytes: affected.bytes,
         }
+    }
+
+    pub(super) fn line(&self) -> String {
+        let range = |[offset, length]: &[u64; 2]| format!("{offset}:{length}");
+        let ranges: Vec<String> = self.ranges.iter().map(range).collect();
+        let more = if self.range_count > ranges.len() as u64 { " and more" } else { "" };
+        let (point, lost) = (&self.point, size(self.bytes));
+        format!("point {point} lacks {lost}, at {}{more}", ranges.join(" "))
     }
 }
 
@@ -134,14 +143,7 @@ impl OneFinding {
 
     fn lines(&self, out: &mut Vec<String>) {
         out.push(format!("{}: {}: {}", self.kind, self.object, self.why));
-        for hit in &self.affected {
-            let ranges: Vec<String> =
-                hit.ranges.iter().map(|[offset, length]| format!("{offset}:{length}")).collect();
-            let more = hit.range_count > ranges.len() as u64;
-            let (point, lost) = (&hit.point, size(hit.bytes));
-            let (places, more) = (ranges.join(" "), if more { " and more" } else { "" });
-            out.push(format!("  point {point} lacks {lost}, at {places}{more}"));
-        }
+        out.extend(self.affected.iter().map(|hit| format!("  {}", hit.line())));
     }
 }
 
@@ -156,6 +158,7 @@ impl Found {
             quarantined: done.quarantined,
             healed: done.healed,
             released: done.released,
+            unkept: done.unkept,
             findings: done.findings.iter().map(OneFinding::of).collect(),
             more_findings: done.more_findings,
             seconds,
@@ -173,6 +176,9 @@ impl Report for Found {
         self.findings.iter().for_each(|finding| finding.lines(&mut lines));
         if self.more_findings > 0 {
             lines.push(format!("and {} more findings", self.more_findings));
+        }
+        if self.unkept > 0 {
+            lines.push("the store is full: not all damage is in quarantine; run gc".to_owned());
         }
         lines.push(format!(
             "{}: {} points, {} packs, {} frames, {} read, {} findings, in {:.2} s",

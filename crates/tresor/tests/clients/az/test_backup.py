@@ -211,7 +211,33 @@ def refusal(az, method, path):
     return az.refused("rest", "--method", method, "--url", f"{path}?api-version={API}")
 
 
-def test_z_everything_is_deleted(az, walk):
+def test_a_resource_guard(az, walk):
+    """`resource-guard create`, `show`, `list`, `update`; `backup-vault resource-guard-mapping
+    create`, `show`, `delete`, and the unlock before it."""
+    guard = (f"{walk.id(walk.target)}/providers/Microsoft.DataProtection/resourceGuards/"
+             f"{unique('guard')}")
+    proxy = f"{walk.vault}/backupResourceGuardProxies/DppResourceGuardProxy"
+    az.rest("put", guard, {"location": LOCATION, "properties": {}})
+    assert az.rest("patch", guard, {"tags": {"use": "test"}})["tags"] == {"use": "test"}
+    assert az.rest("get", guard)["properties"]["resourceGuardOperations"]
+    for scope in (walk.root, walk.id(walk.target)):
+        path = f"{scope}/providers/Microsoft.DataProtection/resourceGuards"
+        assert guard in [found["id"] for found in az.rest("get", path)["value"]]
+    requests = f"{guard}/deleteResourceGuardProxyRequests"
+    (request,) = az.rest("get", requests)["value"]
+    assert az.rest("get", f"{requests}/default")["id"] == request["id"]
+    az.rest("put", proxy, {"properties": {"resourceGuardResourceId": guard}})
+    assert az.rest("get", proxy)["properties"]["resourceGuardResourceId"] == guard
+    assert len(az.rest("get", f"{walk.vault}/backupResourceGuardProxies")["value"]) == 1
+    refusal(az, "post", f"{walk.instance}/stopProtection")
+    answer = az.rest("post", f"{proxy}/unlockDelete", {
+        "resourceGuardOperationRequests": [request["id"]]})
+    assert answer["unlockDeleteExpiryTime"]
+    az.rest("delete", proxy)
+    az.rest("delete", guard)
+
+
+def test_everything_is_deleted(az, walk):
     """Last in this file: `backup-instance delete`, `backup-policy delete`, `backup-vault
     delete`."""
     az.follow("delete", walk.instance)

@@ -212,6 +212,36 @@ test("stop, suspend and resume", async () => {
   }
 });
 
+test("a resource guard over the vault", async () => {
+  const guard = `${id("target")}/providers/Microsoft.DataProtection/resourceGuards/${unique("g")}`;
+  const proxy = `${vault}/backupResourceGuardProxies/DppResourceGuardProxy`;
+  const made = await backup.call("PUT", guard, { location: LOCATION, properties: {} });
+  assert.ok(made.properties.resourceGuardOperations.length > 0);
+  assert.deepEqual((await backup.call("PATCH", guard, { tags: { a: "1" } })).tags, { a: "1" });
+  assert.equal((await backup.call("GET", guard)).id, guard);
+  for (const scope of [subscription, id("target")]) {
+    const { value } = await backup.call(
+      "GET", `${scope}/providers/Microsoft.DataProtection/resourceGuards`);
+    assert.ok(value.some((found) => found.id === guard));
+  }
+  const requests = `${guard}/deleteResourceGuardProxyRequests`;
+  const [request] = (await backup.call("GET", requests)).value;
+  assert.equal((await backup.call("GET", `${requests}/default`)).id, request.id);
+  await backup.call("PUT", proxy, { properties: { resourceGuardResourceId: guard } });
+  assert.equal((await backup.call("GET", proxy)).properties.resourceGuardResourceId, guard);
+  const { value } = await backup.call("GET", `${vault}/backupResourceGuardProxies`);
+  assert.equal(value.length, 1);
+  await assert.rejects(
+    backup.follow("POST", `${instance}/stopProtection`), (error) => error.statusCode < 500);
+  const { unlockDeleteExpiryTime } = await backup.call("POST", `${proxy}/unlockDelete`, {
+    resourceGuardOperationRequests: [request.id],
+  });
+  assert.ok(Date.parse(unlockDeleteExpiryTime) > Date.now());
+  await backup.call("DELETE", proxy);
+  await backup.call("DELETE", guard);
+  await assert.rejects(backup.call("GET", guard), (error) => error.statusCode === 404);
+});
+
 test("everything is deleted", async () => {
   await backup.follow("DELETE", instance);
   await assert.rejects(backup.call("GET", instance), (error) => error.statusCode === 404);

@@ -116,6 +116,39 @@ class Others:
             self.backup.operation_status.get(LOCATION, "bm9uZQ==")
         instances.begin_resume_backups(*self.where).result()
 
+    def guards(self):
+        """A guard, its requests, and a vault that comes under it and leaves it again."""
+        guards, proxies = self.backup.resource_guards, self.backup.dpp_resource_guard_proxy
+        group, name, proxy = self.walk.names["target"], unique("guard"), "DppResourceGuardProxy"
+        made = guards.put(group, name, models.ResourceGuardResource(
+            location=LOCATION, properties=models.ResourceGuard()))
+        assert guards.get(group, name).id == made.id
+        for listed in (guards.get_resources_in_resource_group(group),
+                       guards.get_resources_in_subscription()):
+            assert made.id in [guard.id for guard in listed]
+        patched = guards.patch(group, name, models.PatchResourceGuardInput(tags={"a": "b"}))
+        assert patched.tags == {"a": "b"}
+        (listed,) = guards.get_delete_resource_guard_proxy_requests_objects(group, name)
+        one = guards.get_default_delete_resource_guard_proxy_requests_object(
+            group, name, "default")
+        assert listed.id == one.id
+        where = (self.group, self.vault, proxy)
+        proxies.create_or_update(*where, models.ResourceGuardProxyBaseResource(
+            properties=models.ResourceGuardProxyBase(resource_guard_resource_id=made.id)))
+        assert [found.name for found in proxies.list(self.group, self.vault)] == [proxy]
+        assert proxies.get(*where).properties.resource_guard_resource_id == made.id
+        vault = self.backup.backup_vaults.get(self.group, self.vault)
+        assert vault.properties.is_vault_protected_by_resource_guard is True
+        with pytest.raises(HttpResponseError):
+            self.backup.backup_instances.begin_stop_protection(*self.where)
+        answer = proxies.unlock_delete(*where, models.UnlockDeleteRequest(
+            resource_guard_operation_requests=[one.id]))
+        assert answer.unlock_delete_expiry_time
+        proxies.delete(*where)
+        guards.delete(group, name)
+        with pytest.raises(ResourceNotFoundError):
+            guards.get(group, name)
+
     def refused(self):
         """What disks do not have is refused with a code, and the SDK shows it."""
         crr = {"sourceRegion": LOCATION, "sourceBackupInstanceId": self.walk.instance}

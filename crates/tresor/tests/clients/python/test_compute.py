@@ -1,6 +1,7 @@
 """Disks and snapshots: how they are made, grown, copied and deleted."""
 
 import os
+import pathlib
 import re
 import uuid
 
@@ -117,7 +118,9 @@ def test_import_of_an_image_file(wire, journey, group, shared_server):
     assert journey.read(disk) == image
 
 
-@pytest.mark.parametrize("how", ["outside", "parent", "link", "absent", "scheme"])
+@pytest.mark.parametrize("how", ["outside", "parent", "link", "absent", "scheme", "upper",
+                                 "metadata", "ftp", "host", "relative", "smb", "proc", "folder",
+                                 "escaped"])
 def test_no_import_from_elsewhere(wire, journey, group, shared_server, tmp_path, how):
     """Only files of the allow-listed folder are read, whatever the path looks like."""
     secret = tmp_path / "secret.raw"
@@ -127,8 +130,13 @@ def test_no_import_from_elsewhere(wire, journey, group, shared_server, tmp_path,
         os.symlink(secret, images / f"{name_of(group)}.raw")
     path = {"outside": secret, "link": images / f"{name_of(group)}.raw",
             "parent": images / ".." / "data" / "owner.json", "absent": images / "none.raw",
-            "scheme": images / "disk.raw"}[how]
-    uri = f"https://example.com{path}" if how == "scheme" else f"file://{path}"
+            "proc": pathlib.Path("/proc/self/environ"), "folder": images}.get(
+                how, images / "disk.raw")
+    uri = {"scheme": f"https://example.com{path}", "upper": f"HTTPS://example.com{path}",
+           "metadata": "http://169.254.169.254/metadata/instance", "ftp": f"ftp://h{path}",
+           "host": f"file://example.com{path}", "relative": "../images/disk.raw",
+           "smb": "\\\\host\\share\\disk.raw",
+           "escaped": f"file://{images}/%2e%2e/data/owner.json"}.get(how, f"file://{path}")
     disk = journey.disk_path(group)
     reply = wire.request("PUT", disk, {"location": LOCATION, "properties": {
         "creationData": {"createOption": "Import", "sourceUri": uri}}}, COMPUTE)

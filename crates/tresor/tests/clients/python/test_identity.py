@@ -28,7 +28,8 @@ def test_metadata(wire):
 @pytest.mark.parametrize("path", [
     "/{tenant}/v2.0/.well-known/openid-configuration",
     "/{tenant}/.well-known/openid-configuration",
-    "/adfs/.well-known/openid-configuration"])
+    "/adfs/.well-known/openid-configuration",
+    "/adfs/{tenant}/v2.0/.well-known/openid-configuration"])
 def test_discovery(wire, path):
     tenant = wire.settings["TENANT_ID"]
     body = wire.get(path.format(tenant=tenant), token=None)
@@ -40,7 +41,7 @@ def test_discovery(wire, path):
 
 @pytest.mark.parametrize("path", [
     "/{tenant}/oauth2/v2.0/token", "/{tenant}/oauth2/token", "/adfs/oauth2/token",
-    "/adfs/{tenant}/oauth2/v2.0/token"])
+    "/adfs/{tenant}/oauth2/v2.0/token", "/adfs/{tenant}/oauth2/token"])
 def test_token_endpoints(wire, path):
     reply = wire.post_token(path.format(tenant=wire.settings["TENANT_ID"]))
     assert reply.status == 200, reply
@@ -50,6 +51,23 @@ def test_token_endpoints(wire, path):
     found = wire.request("GET", "/subscriptions", api="2022-12-01",
                          token=body["access_token"])
     assert found.status == 200, found
+
+
+def test_every_place_of_the_keys(wire):
+    """One set of keys, wherever a client looks for it."""
+    tenant = wire.settings["TENANT_ID"]
+    found = [wire.get(path, token=None) for path in (
+        f"/{tenant}/discovery/v2.0/keys", f"/{tenant}/discovery/keys", "/adfs/discovery/keys",
+        f"/adfs/{tenant}/discovery/v2.0/keys")]
+    assert found[0]["keys"] and all(keys == found[0] for keys in found)
+
+
+def test_instance_discovery(wire):
+    """A client that asks this authority about itself is sent on to its own configuration."""
+    reply = wire.get("/common/discovery/instance?api-version=1.1&authorization_endpoint="
+                     f"{wire.base}/common/oauth2/v2.0/authorize", token=None)
+    shown = wire.get(reply["tenant_discovery_endpoint"], token=None)
+    assert shown["token_endpoint"].startswith(wire.base)
 
 
 def claims(wire, token, keys_url):

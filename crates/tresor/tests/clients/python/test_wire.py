@@ -428,6 +428,8 @@ def test_operations_list(wire):
 def test_subscriptions_locations_providers(wire, journey):
     listed = wire.list("/subscriptions", "2022-12-01")
     assert wire.subscription in [item["subscriptionId"] for item in listed]
+    tenants = wire.list("/tenants", "2022-12-01")
+    assert [item["tenantId"] for item in tenants] == [wire.settings["TENANT_ID"]]
     one = wire.get(journey.root, "2022-12-01")
     assert (one["state"], one["tenantId"]) == ("Enabled", wire.settings["TENANT_ID"])
     places = {item["name"] for item in wire.list(f"{journey.root}/locations", "2022-12-01")}

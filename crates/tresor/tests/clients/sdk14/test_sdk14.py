@@ -25,6 +25,7 @@ def others(shared_server):
     return Others(clients(settings, credential(settings)))
 
 
-@pytest.mark.parametrize("family", ["vaults", "provider", "reads", "pauses", "follow", "refused"])
+@pytest.mark.parametrize("family", [
+    "vaults", "provider", "reads", "pauses", "follow", "guards", "refused"])
 def test_the_other_operations(others, family):
     getattr(others, family)()

@@ -54,7 +54,8 @@ az login --service-principal -u "$CLIENT_ID" -p "$CLIENT_SECRET" --tenant "$TENA
 # 5. Use it
 az group list -o table
 az disk list -o table
-az rest --method get --url "$BASE_URL/subscriptions/$SUBSCRIPTION_ID/providers/Microsoft.DataProtection/backupVaults?api-version=2025-07-01"
+vaults="/subscriptions/$SUBSCRIPTION_ID/providers/Microsoft.DataProtection/backupVaults"
+az rest --method get --url "$BASE_URL$vaults?api-version=2025-07-01"
 
 # Back to Azure: az cloud set -n AzureCloud
 "#

@@ -1,4 +1,4 @@
-//! Which packs an attempt may rely on.
+//! Which packs are there, and which of them an attempt may rely on.
 //!
 //! The index says where an id was stored, not that it still is: a run can name packs that were
 //! collected since, and a writer that was lost or a collector that was paused can publish such a
@@ -19,8 +19,8 @@ use crate::error::Result;
 use crate::object::Objects;
 use crate::pack::Pack;
 
-/// What one attempt knows about packs.
-pub(super) struct Present {
+/// What one attempt, or one look at maps, knows about packs.
+pub(crate) struct Present {
     objects: Objects,
     barred: BTreeSet<Uuid>,
     seen: Mutex<Seen>,
@@ -36,12 +36,12 @@ struct Seen {
 
 impl Present {
     /// An attempt that must not rely on `barred` packs.
-    pub(super) fn new(objects: Objects, barred: BTreeSet<Uuid>) -> Self {
+    pub(crate) fn new(objects: Objects, barred: BTreeSet<Uuid>) -> Self {
         Self { objects, barred, seen: Mutex::default() }
     }
 
     /// Whether the attempt may rely on `pack`.
-    pub(super) fn accepts(&self, pack: &Pack) -> Result<bool> {
+    pub(crate) fn accepts(&self, pack: &Pack) -> Result<bool> {
         let name = pack.name;
         if self.barred.contains(&name) {
             return Ok(false);
@@ -69,7 +69,7 @@ impl Present {
     }
 
     /// A pack that this attempt has stored itself.
-    pub(super) fn add(&self, pack: &Pack) {
+    pub(crate) fn add(&self, pack: &Pack) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.others.insert(pack.name, true);
     }
