@@ -86,6 +86,7 @@ mod diff;
 pub mod durable;
 pub mod env;
 mod error;
+mod fetch;
 mod field;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fixture;

@@ -16,9 +16,10 @@ use std::thread;
 use crate::chunk::BLOCK;
 use crate::codec::Decoder;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fetch;
 use crate::field::{part, part_mut};
 use crate::margins;
-use crate::pack::{Location, Pack};
+use crate::pack::Location;
 use crate::read::{Placed, Reader};
 use crate::source::{Sink, Watch, clip, except, tidy};
 
@@ -33,12 +34,8 @@ pub struct Restored {
     pub chunks: u64,
 }
 
-/// A part of one pack, fetched in one request, and the chunks in it.
-struct Fetch {
-    pack: Pack,
-    range: Range<u64>,
-    chunks: Vec<(Location, Placed)>,
-}
+/// Chunks that one request brings.
+type Fetch = fetch::Fetch<Placed>;
 
 /// What the workers of one restore share.
 struct Job<'a> {
@@ -210,25 +207,7 @@ impl Job<'_> {
         }
         self.reserve(stretch)?;
         found.sort_unstable_by_key(|(at, placed)| (at.pack.name, at.offset, placed.offset));
-        let mut out: Vec<Fetch> = Vec::new();
-        for (at, placed) in found {
-            let (start, end) = (u64::from(at.offset), u64::from(at.offset) + u64::from(at.len));
-            let fits = |last: &&mut Fetch| {
-                last.pack.name == at.pack.name
-                    && start <= last.range.end + margins::FETCH_GAP
-                    && end - last.range.start <= margins::FETCH
-            };
-            match out.last_mut().filter(fits) {
-                Some(last) => {
-                    last.range.end = last.range.end.max(end);
-                    last.chunks.push((at, placed));
-                }
-                None => {
-                    out.push(Fetch { pack: at.pack, range: start..end, chunks: vec![(at, placed)] })
-                }
-            }
-        }
-        Ok(out)
+        Ok(fetch::plan(found))
     }
 
     fn reserve(&self, range: Range<u64>) -> Result<()> {
@@ -252,21 +231,20 @@ impl Job<'_> {
         let mut bytes = match loader.fetch(&fetch.pack, fetch.range.clone()) {
             // Moved to another pack, or truncated: one by one, each is looked for again.
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
-                return self.one_by_one(&fetch.chunks);
+                return self.one_by_one(&fetch.frames);
             }
             other => other?,
         };
         self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         desk.run.clear();
-        for same in fetch.chunks.chunk_by(|(a, _), (b, _)| a.offset == b.offset) {
+        for same in fetch.frames.chunk_by(|(a, _), (b, _)| a.offset == b.offset) {
             let Some((at, first)) = same.first() else {
                 continue;
             };
             if !desk.run.fits(first) {
                 self.flush(&mut desk.run)?;
             }
-            let start = (u64::from(at.offset) - fetch.range.start) as usize;
-            let frame = part_mut(&mut bytes, start..start + at.len as usize)?;
+            let frame = fetch.frame(at, &mut bytes)?;
             let raw = desk.run.room(first.len as usize)?;
             match loader.open_into(at, first.id, frame, (&mut desk.decoder, raw)) {
                 // This place is damaged; there may be another one.

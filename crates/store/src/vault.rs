@@ -94,6 +94,11 @@ impl Store {
         }
         let store = Self::assemble(objects, ring, Some(config), cache, env)?;
         *store.0.probed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        // The store is there, and its recovery key must be shown: whoever begins the first point
+        // makes the reserve, or says why not.
+        if let Err(e) = store.0.keep_reserve() {
+            tracing::warn!(error = damage::chain(&e), "the store has no reserve yet");
+        }
         Ok((store, recovery))
     }
 

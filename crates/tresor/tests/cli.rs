@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use rig::{disk, noise};
 use service::{Service, error, failed, read};
 
-const VAULT: [&str; 4] = ["-g", "rg", "--vault-name", "v"];
+const VAULT: [&str; 4] = ["-g", "rg", "--vault-name", "vault"];
 
 /// A command in the vault.
 fn on<'a>(words: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
@@ -27,8 +27,8 @@ fn prepared(bytes: &[u8]) -> Service {
     }
     std::fs::write(service.path("image"), bytes).unwrap();
     service.says(&["disk", "upload", "-g", "rg", "-n", "d", "--file", "image"]);
-    service.says(&["vault", "create", "-g", "rg", "-n", "v"]);
-    let flags = ["-n", "p", "--every", "4h", "--keep", "7d", "--weekly", "P12W"];
+    service.says(&["vault", "create", "-g", "rg", "-n", "vault"]);
+    let flags = ["-n", "pol-1", "--every", "4h", "--keep", "7d", "--weekly", "P12W"];
     let policy = service.json(&on(&["policy", "create"], &flags));
     let rules = policy["properties"]["policyRules"].as_array().unwrap();
     let names: Vec<_> = rules.iter().map(|rule| rule["name"].as_str().unwrap()).collect();
@@ -44,7 +44,7 @@ fn a_disk_is_protected_backed_up_and_restored() {
     assert_eq!(shown["properties"]["diskSizeBytes"], 5 << 20 | 2048);
 
     // What is missing is named with the command that gives it, and that command does.
-    let what = ["--disk", "d", "--policy-name", "p", "--snapshot-resource-group", "snap"];
+    let what = ["--disk", "d", "--policy-name", "pol-1", "--snapshot-resource-group", "snap"];
     let said = service.fails(1, &on(&["instance", "validate"], &what));
     assert!(said.contains("UserErrorMissingRequiredPermissions"), "{said}");
     assert_eq!(said.matches("tresor role assign --assignee").count(), 2, "{said}");
@@ -110,29 +110,31 @@ fn instances_pause_change_their_policy_and_go() {
     let service = prepared(&bytes);
     let roles = ["--disk", "d", "--snapshot-resource-group", "snap"];
     service.says(&on(&["role", "grant-vault"], &roles));
-    let what = ["--disk", "d", "--policy-name", "p", "--snapshot-resource-group", "snap"];
-    service.says(&on(&["instance", "protect"], &[&what[..], &["-n", "i"]].concat()));
+    let what = ["--disk", "d", "--policy-name", "pol-1", "--snapshot-resource-group", "snap"];
+    service.says(&on(&["instance", "protect"], &[&what[..], &["-n", "inst"]].concat()));
     let state = |words: &[&str]| {
-        let found = service.json(&on(words, &["-n", "i"]));
+        let found = service.json(&on(words, &["-n", "inst"]));
         found["properties"]["currentProtectionState"].as_str().unwrap().to_owned()
     };
     assert_eq!(state(&["instance", "suspend"]), "BackupSchedulesSuspended");
     assert_eq!(state(&["instance", "resume"]), "ProtectionConfigured");
     assert_eq!(state(&["instance", "stop"]), "ProtectionStopped");
     assert_eq!(state(&["instance", "resume"]), "ProtectionConfigured");
-    service.says(&on(&["policy", "create"], &["-n", "q", "--every", "P1D", "--keep", "P3D"]));
-    let change = ["-n", "i", "--policy-name", "q"];
+    service.says(&on(&["policy", "create"], &["-n", "pol-2", "--every", "P1D", "--keep", "P3D"]));
+    let change = ["-n", "inst", "--policy-name", "pol-2"];
     let changed = service.json(&on(&["instance", "update-policy"], &change));
     let policy = changed["properties"]["policyInfo"]["policyId"].as_str().unwrap();
-    assert!(policy.ends_with("/backupPolicies/q"), "{policy}");
+    assert!(policy.ends_with("/backupPolicies/pol-2"), "{policy}");
 
     // Nothing goes without being asked for.
-    let said = service.fails(2, &on(&["instance", "delete"], &["-n", "i"]));
+    let said = service.fails(2, &on(&["instance", "delete"], &["-n", "inst"]));
     assert!(said.contains("--yes"), "{said}");
-    service.says(&on(&["instance", "delete"], &["-n", "i", "--yes"]));
-    service.fails(4, &on(&["instance", "show"], &["-n", "i"]));
+    service.says(&on(&["instance", "delete"], &["-n", "inst", "--yes"]));
+    service.fails(4, &on(&["instance", "show"], &["-n", "inst"]));
     let gone = service.json(&on(&["instance", "list"], &["--deleted"]));
-    assert_eq!(gone[0]["name"], "i");
+    assert_eq!(gone[0]["name"], "inst");
+    assert_eq!(state(&["instance", "undelete"]), "ProtectionStopped");
+    assert_eq!(state(&["instance", "resume"]), "ProtectionConfigured");
     service.says(&["snapshot", "create", "-g", "rg", "-n", "s", "--source", "d"]);
     service.says(&["snapshot", "download", "-g", "rg", "-n", "s", "--file", "s.img"]);
     assert!(read(&service.path("s.img")) == bytes);

@@ -28,7 +28,7 @@ impl Stage {
     }
 
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answered {
-        let version = match path.contains("Microsoft.DataProtection") {
+        let version = match path.to_lowercase().contains("microsoft.dataprotection") {
             true => self.version,
             false => "2024-03-02",
         };

@@ -222,7 +222,6 @@ fn broken(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ArmErro
 }
 
 fn target<'a>(app: &'a App, head: &http::request::Parts) -> Result<Target<'a>, ArmError> {
-    limit::framing(&head.headers)?;
     let length = head.uri.path_and_query().map_or(0, |text| text.as_str().len());
     if length > app.wire.max_target {
         let text = format!("The URL has {length} bytes; at most {} fit.", app.wire.max_target);

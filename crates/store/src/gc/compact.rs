@@ -15,6 +15,7 @@ use super::table::{Row, join};
 use crate::codec::Encoder;
 use crate::damage;
 use crate::error::{ErrorKind, Result};
+use crate::fetch;
 use crate::field::part;
 use crate::id::{Id, Kind};
 use crate::margins;
@@ -160,24 +161,16 @@ impl<'a> Copy<'a> {
 
     /// Copies frames of one pack, in order of their places: all that is needed of it.
     fn pack(&mut self, pack: Uuid, frames: &[Frame]) -> Result<()> {
-        let (mut from, mut kind) = (0, Kind::Chunk);
-        while let Some((_, first)) = frames.get(from) {
+        let mut kind = Kind::Chunk;
+        for request in fetch::plan(frames.iter().map(|(id, at)| (*at, *id))) {
             if self.run.watch.cancelled() {
                 return Err(super::cancelled());
             }
-            let start = u64::from(first.offset);
-            let end = |at: &Location| u64::from(at.offset) + u64::from(at.len);
-            let rest = frames.get(from..).unwrap_or_default();
-            let near = rest.iter().take_while(|(_, at)| end(at) - start <= margins::FETCH).count();
-            let batch = rest.get(..near.max(1)).unwrap_or_default();
-            let stop = batch.last().map_or(start, |(_, at)| end(at));
-            let bytes = self.run.store.inner().loader.fetch(&first.pack, start..stop)?;
-            for (id, at) in batch {
-                let place = (u64::from(at.offset) - start) as usize;
-                let mut frame = part(&bytes, place..place + at.len as usize)?.to_vec();
-                kind = self.frame(id, at, &mut frame)?;
+            let loader = &self.run.store.inner().loader;
+            let mut bytes = loader.fetch(&request.pack, request.range.clone())?;
+            for (at, id) in &request.frames {
+                kind = self.frame(id, at, request.frame(at, &mut bytes)?)?;
             }
-            from += batch.len();
         }
         // A pack holds frames of one kind only.
         match self.half(kind) {

@@ -16,7 +16,7 @@ use std::thread;
 use super::deposit::{Deposit, Hand};
 use super::{Ingest, Ingested, keep};
 use crate::error::{Error, ErrorKind, Result};
-use crate::field::part;
+use crate::fetch::{self, Fetch};
 use crate::id::{Id, Kind};
 use crate::load::Loader;
 use crate::map::{Compare, Difference, Item, Seen, Tree};
@@ -25,8 +25,8 @@ use crate::pack::Location;
 use crate::read::Reader;
 use crate::source::Watch;
 
-/// A chunk that the target lacks.
-type Missing = (Location, Id, u32);
+/// A chunk that the target lacks: where it is, its id and its length.
+type Missing = (Location, (Id, u32));
 
 /// What the workers of one transfer share.
 struct Transfer<'a> {
@@ -113,7 +113,7 @@ impl Transfer<'_> {
             let Item::Chunk { id, len } = *item else { continue };
             self.deposit.tally().chunks.fetch_add(1, Ordering::Relaxed);
             if !self.deposit.knows(&id, u64::from(len))? {
-                batch.push((self.from.locate(&id)?, id, len));
+                batch.push((self.from.locate(&id)?, (id, len)));
                 missing += u64::from(len);
             }
         }
@@ -122,8 +122,8 @@ impl Transfer<'_> {
 
     /// Fetches and stores a batch of chunks.
     fn fetch_all(&self, mut batch: Vec<Missing>) -> Result<()> {
-        batch.sort_unstable_by_key(|(at, id, _)| (at.pack.name, at.offset, *id));
-        let requests: Vec<&[Missing]> = requests(&batch);
+        batch.sort_unstable_by_key(|(at, (id, _))| (at.pack.name, at.offset, *id));
+        let requests = fetch::plan(batch);
         let turn = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..margins::COPY_WORKERS.min(requests.len()) {
@@ -150,33 +150,25 @@ impl Transfer<'_> {
     }
 
     /// Fetches chunks that lie close together in one pack.
-    fn fetch(&self, chunks: &[Missing]) -> Result<()> {
-        let (Some((first, ..)), Some((last, ..))) = (chunks.first(), chunks.last()) else {
-            return Ok(());
-        };
+    fn fetch(&self, request: &Fetch<(Id, u32)>) -> Result<()> {
         let mut hand = self.deposit.hand()?;
-        let start = u64::from(first.offset);
-        let end = u64::from(last.offset) + u64::from(last.len);
-        let bytes = match self.from.fetch(&first.pack, start..end) {
+        let mut bytes = match self.from.fetch(&request.pack, request.range.clone()) {
             // Moved to another pack: one by one, each is looked for again.
             Err(e) if e.kind() == ErrorKind::NotFound => None,
             other => Some(other?),
         };
-        let mut frame = Vec::new();
-        for same in chunks.chunk_by(|(a, ..), (b, ..)| a.offset == b.offset) {
+        for same in request.frames.chunk_by(|(a, _), (b, _)| a.offset == b.offset) {
             self.go_on()?;
-            let Some((at, id, len)) = same.first() else { continue };
+            let Some((at, (id, len))) = same.first() else { continue };
             let mut keep = |raw: &[u8]| self.chunk(id, *len, raw, &mut hand);
-            match &bytes {
+            match &mut bytes {
                 None => keep(&self.from.chunk(id)?)?,
                 Some(bytes) => {
-                    let place = (u64::from(at.offset) - start) as usize;
-                    frame.clear();
-                    frame.extend_from_slice(part(bytes, place..place + at.len as usize)?);
-                    self.from.open(at, (Kind::Chunk, *id), &mut frame, keep)?;
+                    let frame = request.frame(at, bytes)?;
+                    self.from.open(at, (Kind::Chunk, *id), frame, keep)?;
                 }
             }
-            self.watch.advance(same.iter().map(|(.., len)| u64::from(*len)).sum(), 0);
+            self.watch.advance(same.iter().map(|(_, (_, len))| u64::from(*len)).sum(), 0);
         }
         self.deposit.rest(&mut hand);
         Ok(())
@@ -189,26 +181,4 @@ impl Transfer<'_> {
         }
         Ok(())
     }
-}
-
-/// Splits sorted references into what one request fetches each.
-fn requests(batch: &[Missing]) -> Vec<&[Missing]> {
-    let mut out = Vec::new();
-    let (mut begin, mut start) = (0, 0);
-    for (place, pair) in batch.windows(2).enumerate() {
-        let [(last, ..), (next, ..)] = pair else { continue };
-        if place == begin {
-            start = u64::from(last.offset);
-        }
-        let end = u64::from(last.offset) + u64::from(last.len);
-        let fits = last.pack.name == next.pack.name
-            && u64::from(next.offset) <= end + margins::FETCH_GAP
-            && u64::from(next.offset) + u64::from(next.len) - start <= margins::FETCH;
-        if !fits {
-            out.extend(batch.get(begin..=place));
-            begin = place + 1;
-        }
-    }
-    out.extend(batch.get(begin..).filter(|rest| !rest.is_empty()));
-    out
 }

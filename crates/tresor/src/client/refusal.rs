@@ -188,21 +188,13 @@ pub(crate) fn advice(error: &anyhow::Error) -> Option<String> {
     link.is_timeout().then(|| "the service did not answer in time; see its log".to_owned())
 }
 
-/// Whether an error is about the certificate of the other side.
+/// Whether an error is about the certificate of the other side. What an I/O error wraps is not among
+/// its sources, and it may wrap another one.
 fn is_certificate(link: &(dyn std::error::Error + 'static)) -> bool {
-    let about = |error: &rustls::Error| {
-        matches!(
-            error,
-            rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
-        )
-    };
-    if link.downcast_ref::<rustls::Error>().is_some_and(about) {
-        return true;
+    use rustls::Error as Tls;
+    if let Some(error) = link.downcast_ref::<Tls>() {
+        return matches!(error, Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented);
     }
-    // An I/O error gives away what it wraps here, not by `source`.
     let wrapped = link.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    wrapped.is_some_and(|inner| {
-        inner.downcast_ref::<rustls::Error>().is_some_and(about)
-            || inner.source().is_some_and(is_certificate)
-    })
+    wrapped.is_some_and(|inner| is_certificate(inner))
 }

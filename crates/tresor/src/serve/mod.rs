@@ -433,9 +433,14 @@ impl Stop {
 
     /// Resolves when a stop is asked for.
     pub(crate) async fn requested(&mut self) {
+        self.number().await;
+    }
+
+    /// Resolves when a stop is asked for, to the signal's number.
+    pub(crate) async fn number(&mut self) -> u8 {
         tokio::select! {
-            _ = self.terminate.recv() => (),
-            _ = self.interrupt.recv() => (),
+            _ = self.terminate.recv() => 15,
+            _ = self.interrupt.recv() => 2,
         }
     }
 }

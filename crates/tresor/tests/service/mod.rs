@@ -40,6 +40,7 @@ impl Service {
             // `cargo xtask coverage` reads there what the command line has called.
             Some(logs) => {
                 let (log, kept) = tempfile::Builder::new()
+                    .prefix("cli-")
                     .suffix(".log")
                     .tempfile_in(logs)
                     .and_then(|file| file.keep().map_err(Into::into))

@@ -21,11 +21,12 @@ async fn any_changed_character_of_a_url_opens_nothing() {
     let path = disk(&site, "one").await;
     let url = grant(&site, &path, "Read").await;
     let begin = url.find("/md-").unwrap() + 1;
-    // These two only say which form of signature it is; everything else is bound by it.
+    // These two, and what stands between them, only say which form of signature it is; everything
+    // else is bound by it.
     let told = ["sv=2018-03-28", "sr=b"].map(|part| (url.find(part).unwrap(), part.len()));
     let mut tried = 0;
     for at in begin..url.len() {
-        let free = told.iter().any(|(start, length)| (*start..start + length).contains(&at));
+        let free = told.iter().any(|(start, length)| (*start..=start + length).contains(&at));
         let mut changed = url.clone().into_bytes();
         let old = changed[at];
         changed[at] = if old == b'0' { b'1' } else { b'0' };

@@ -218,7 +218,7 @@ fn table(heads: Option<Vec<String>>, rows: Vec<Vec<String>>) -> String {
     }
     table.add_rows(rows);
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        column.set_padding((0, 1));
     }
     table.trim_fmt()
 }
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(
             text,
             "Name       ResourceGroup  Size     Created\n\
-             ----------------------------------------------------------\n\
+             --------------------------------------------------------\n\
              d          rg-1           5.0 MiB  2026-01-08 06:14:40Z\n\
              long-name  rg-1           512 B    2026-01-08 06:14:40Z"
         );

@@ -206,9 +206,9 @@ def test_update_policy(az, walk):
     az.rest("delete", other)
 
 
-def refusal(az, method, path):
+def refusal(az, method, path, *more):
     """What `az rest` says of a refused request."""
-    return az.refused("rest", "--method", method, "--url", f"{path}?api-version={API}")
+    return az.refused("rest", "--method", method, "--url", f"{path}?api-version={API}", *more)
 
 
 def test_a_resource_guard(az, walk):
@@ -229,7 +229,10 @@ def test_a_resource_guard(az, walk):
     az.rest("put", proxy, {"properties": {"resourceGuardResourceId": guard}})
     assert az.rest("get", proxy)["properties"]["resourceGuardResourceId"] == guard
     assert len(az.rest("get", f"{walk.vault}/backupResourceGuardProxies")["value"]) == 1
-    refusal(az, "post", f"{walk.instance}/stopProtection")
+    # Another request of the guard than the one that stands for this operation.
+    wrong = az.file("body.json", {"resourceGuardOperationRequests": [request["id"]]})
+    said = refusal(az, "post", f"{walk.instance}/stopProtection", "--body", f"@{wrong}")
+    assert "BMSUserErrorInvalidInput" in said
     answer = az.rest("post", f"{proxy}/unlockDelete", {
         "resourceGuardOperationRequests": [request["id"]]})
     assert answer["unlockDeleteExpiryTime"]
@@ -237,11 +240,22 @@ def test_a_resource_guard(az, walk):
     az.rest("delete", guard)
 
 
+def test_what_was_deleted_comes_back(az, walk):
+    """`backup-instance delete`, `deleted-backup-instance list`, `show` and `undelete`."""
+    az.follow("delete", walk.instance)
+    assert "UserErrorGenericResourceNotFound" in refusal(az, "get", walk.instance)
+    (found,) = az.rest("get", f"{walk.vault}/deletedBackupInstances")["value"]
+    assert az.rest("get", found["id"])["name"] == name_of(walk.instance)
+    az.follow("post", f"{found['id']}/undelete")
+    az.follow("post", f"{walk.instance}/resumeProtection")
+    shown = az.rest("get", walk.instance)["properties"]
+    assert shown["currentProtectionState"] == "ProtectionConfigured"
+
+
 def test_everything_is_deleted(az, walk):
     """Last in this file: `backup-instance delete`, `backup-policy delete`, `backup-vault
     delete`."""
     az.follow("delete", walk.instance)
-    assert "UserErrorGenericResourceNotFound" in refusal(az, "get", walk.instance)
     az.rest("delete", walk.policy)
     az.follow("delete", walk.vault)
     assert "ResourceNotFound" in refusal(az, "get", walk.vault)

@@ -231,8 +231,11 @@ test("a resource guard over the vault", async () => {
   assert.equal((await backup.call("GET", proxy)).properties.resourceGuardResourceId, guard);
   const { value } = await backup.call("GET", `${vault}/backupResourceGuardProxies`);
   assert.equal(value.length, 1);
+  // Another request of the guard than the one that stands for this operation.
   await assert.rejects(
-    backup.follow("POST", `${instance}/stopProtection`), (error) => error.statusCode < 500);
+    backup.follow("POST", `${instance}/stopProtection`, {
+      resourceGuardOperationRequests: [request.id],
+    }), (error) => error.code === "BMSUserErrorInvalidInput");
   const { unlockDeleteExpiryTime } = await backup.call("POST", `${proxy}/unlockDelete`, {
     resourceGuardOperationRequests: [request.id],
   });
@@ -242,14 +245,44 @@ test("a resource guard over the vault", async () => {
   await assert.rejects(backup.call("GET", guard), (error) => error.statusCode === 404);
 });
 
-test("everything is deleted", async () => {
+test("sync, the instances of a disk, and the export of jobs", async () => {
+  assert.deepEqual(await backup.follow("POST", `${instance}/sync`, {}), RESULT);
+  const { value } = await backup.call(
+    "GET", `${disk.id}/providers/Microsoft.DataProtection/backupInstances`);
+  assert.deepEqual(value.map((found) => found.id), [instance]);
+  assert.deepEqual(await backup.follow("POST", `${instance}/validateForModifyBackup`, {
+    backupInstance: instanceBody(),
+  }), RESULT);
+  const result = await backup.follow("POST", `${vault}/exportBackupJobs`);
+  const document = await fetch(result.blobUrl + result.blobSasKey);
+  assert.equal((await document.json()).value.length, 4);
+});
+
+test("what was deleted comes back", async () => {
   await backup.follow("DELETE", instance);
   await assert.rejects(backup.call("GET", instance), (error) => error.statusCode === 404);
   const { value } = await backup.call("GET", `${vault}/deletedBackupInstances`);
   assert.deepEqual(value.map((found) => found.name), [nameOf(instance)]);
+  const deleted = `${vault}/deletedBackupInstances/${nameOf(instance)}`;
+  assert.equal((await backup.call("GET", deleted)).name, nameOf(instance));
+  assert.deepEqual(await backup.follow("POST", `${deleted}/undelete`), RESULT);
+  await backup.follow("POST", `${instance}/resumeProtection`);
+  const { properties } = await backup.call("GET", instance);
+  assert.equal(properties.currentProtectionState, "ProtectionConfigured");
+});
+
+test("everything is deleted", async () => {
+  await backup.follow("DELETE", instance);
   await backup.call("DELETE", policy);
   await backup.follow("DELETE", vault);
   await assert.rejects(backup.call("GET", vault), (error) => error.statusCode === 404);
+  const newer = new DataProtection(who, "2025-09-01");
+  const vaults = `${subscription}/providers/Microsoft.DataProtection/locations/${LOCATION}` +
+    "/deletedVaults";
+  const gone = (await newer.call("GET", vaults)).value
+    .filter((found) => found.properties.originalBackupVaultId === vault);
+  assert.equal(gone.length, 1);
+  assert.equal((await newer.call("GET", gone[0].id)).id, gone[0].id);
   for (const name of Object.values(groups)) {
     await resources.resourceGroups.beginDeleteAndWait(name);
   }

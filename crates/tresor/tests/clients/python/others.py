@@ -1,9 +1,13 @@
 """The operations of azure-mgmt-dataprotection that the journey does not take, on one protected
 disk; both generations of the SDK have them under the same names."""
 
+import json
+import urllib.parse
+
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.mgmt.dataprotection import models
+from azure.storage.blob import BlobClient
 
 from journey import LOCATION, name_of, unique
 from walk import Walk
@@ -139,8 +143,11 @@ class Others:
         assert proxies.get(*where).properties.resource_guard_resource_id == made.id
         vault = self.backup.backup_vaults.get(self.group, self.vault)
         assert vault.properties.is_vault_protected_by_resource_guard is True
-        with pytest.raises(HttpResponseError):
-            self.backup.backup_instances.begin_stop_protection(*self.where)
+        with pytest.raises(HttpResponseError, match="BMSUserErrorInvalidInput"):
+            # Another request of the guard than the one that stands for this operation.
+            self.backup.backup_instances.begin_stop_protection(
+                *self.where, parameters=models.StopProtectionRequest(
+                    resource_guard_operation_requests=[one.id]))
         answer = proxies.unlock_delete(*where, models.UnlockDeleteRequest(
             resource_guard_operation_requests=[one.id]))
         assert answer.unlock_delete_expiry_time
@@ -148,6 +155,39 @@ class Others:
         guards.delete(group, name)
         with pytest.raises(ResourceNotFoundError):
             guards.get(group, name)
+
+    def standing(self):
+        """Sync, the instances of a disk, the export of jobs, a switch of the policy's check."""
+        instances = self.backup.backup_instances
+        instances.begin_sync_backup_instance(
+            *self.where, models.SyncBackupInstanceRequest(sync_type="Default")).result()
+        found = self.backup.backup_instances_extension_routing.list(self.walk.disk)
+        assert [instance.name for instance in found] == [self.walk.instance]
+        first = []
+        self.backup.export_jobs.begin_trigger(
+            self.group, self.vault,
+            raw_response_hook=lambda r: first.append(r.http_response.headers)).result()
+        location = next(headers["Location"] for headers in first if "Location" in headers)
+        operation = urllib.parse.unquote(name_of(location.split("?")[0]))
+        result = self.backup.export_jobs_operation_result.get(self.group, self.vault, operation)
+        blob = BlobClient.from_blob_url(result.blob_url + result.blob_sas_key)
+        assert len(json.loads(blob.download_blob().readall())["value"]) == 1
+        if hasattr(instances, "begin_validate_for_modify_backup"):
+            instances.begin_validate_for_modify_backup(
+                *self.where, {"backupInstance": self.walk.instance_model()}).result()
+
+    def deleted(self):
+        """An instance is deleted, found among the deleted ones, and comes back."""
+        instances, gone = self.backup.backup_instances, self.backup.deleted_backup_instances
+        instances.begin_delete(*self.where).result()
+        (found,) = gone.list(self.group, self.vault)
+        assert gone.get(*self.where).id == found.id
+        assert found.properties.deletion_info.scheduled_purge_time
+        gone.begin_undelete(*self.where).result()
+        instances.begin_resume_protection(*self.where).result()
+        shown = instances.get(*self.where).properties
+        assert shown.current_protection_state == "ProtectionConfigured"
+        assert list(gone.list(self.group, self.vault)) == []
 
     def refused(self):
         """What disks do not have is refused with a code, and the SDK shows it."""

@@ -146,7 +146,8 @@ def test_a_deleted_vault_comes_back(wire, journey):
     assert shown["resourceDeletionInfo"]["scheduledPurgeTime"] > \
         shown["resourceDeletionInfo"]["deletionTime"]
     assert wire.get(first["id"], NEW) == first
-    assert made.vault not in str(wire.list(f"{journey.root}/resources", GROUPS))
+    alive = {row["id"] for row in wire.list(f"{journey.root}/resources", GROUPS)}
+    assert made.vault not in alive and first["id"] not in alive
     wire.do("PUT", made.vault, vault_body(), DPP)
     assert wire.list(f"{made.vault}/backupJobs", DPP) == [], "a new vault has no old jobs"
     taken = restore_vault(wire, first["id"], made.vault)

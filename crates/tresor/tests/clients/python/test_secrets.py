@@ -99,7 +99,7 @@ def test_no_secret_is_written_down(new_server):
     for name in ("token", "second token"):
         secrets[f"signature of {name}"] = secrets[name].rsplit(".", 1)[1]
     places = {"an answer": "\n".join(answers).encode()}
-    files = [server.log_path, server.data / "endpoint.json",
+    files = [server.log_path, *server.data.glob("endpoint.json"),
              *server.data.glob("audit.log*"), *server.data.glob("catalogue.db*")]
     places.update({str(file): file.read_bytes() for file in files})
     assert any(b"TRACE" in text for text in places.values()), "every log is on"

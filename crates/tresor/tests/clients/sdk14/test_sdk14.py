@@ -26,6 +26,7 @@ def others(shared_server):
 
 
 @pytest.mark.parametrize("family", [
-    "vaults", "provider", "reads", "pauses", "follow", "guards", "refused"])
+    "vaults", "provider", "reads", "standing", "pauses", "follow", "guards", "deleted",
+    "refused"])
 def test_the_other_operations(others, family):
     getattr(others, family)()

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use crate::client::{Api, body};
 use crate::durable;
 use crate::serve::Stop;
 use crate::terminal::{Progress, note, size};
-use crate::usage::Usage;
+use crate::usage::{Interrupted, Usage};
 
 /// How long a transfer's access may last: the longest that a day's work needs.
 const GRANTED: u32 = 86_400;
@@ -79,7 +79,7 @@ async fn with_access<T>(
     let sas = session.client.grant(id, access, GRANTED).await?;
     let done = tokio::select! {
         done = work(&sas) => done,
-        () = stop.requested() => Err(anyhow!("interrupted")),
+        signal = stop.number() => Err(Interrupted(signal).into()),
     };
     let revoked = session.client.revoke(id).await;
     let done = done?;
