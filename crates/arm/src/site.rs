@@ -74,7 +74,12 @@ impl Site {
 
     /// The same, whose workers wait to be started.
     pub(crate) async fn idle(routes: Vec<Route>, wire: WireSettings) -> Self {
-        Self::made(routes, wire, Env::system(), Hooks::new(None)).await
+        Self::of(routes, wire, Env::system()).await
+    }
+
+    /// The same with time and chance of the test's own.
+    pub(crate) async fn of(routes: Vec<Route>, wire: WireSettings, env: Env) -> Self {
+        Self::made(routes, wire, env, Hooks::new(None)).await
     }
 
     /// The same with this environment and these hooks.
@@ -192,6 +197,28 @@ impl Site {
             ], "securitySettings": {"softDeleteSettings": {"state": "AlwaysOn"}}},
         });
         self.ask(Method::PUT, &path, Some(body)).await
+    }
+
+    /// An application without a role and without a secret, made as clients make one.
+    pub(crate) async fn application(&self, name: &str) -> Principal {
+        let body = json!({"displayName": name});
+        let made = self.ask(Method::POST, "/v1.0/servicePrincipals", Some(body)).await;
+        let id = made.body["id"].as_str().unwrap_or_else(|| panic!("{made:?}"));
+        let id = Uuid::parse_str(id).unwrap();
+        self.app.service.principal(id).await.unwrap().unwrap()
+    }
+
+    /// Gives a principal a role at a scope.
+    pub(crate) async fn give(&self, who: Uuid, role: &str, scope: &str) -> String {
+        let name = self.app.service.env().uuid();
+        let at = scope.trim_end_matches('/');
+        let path = format!("{at}/providers/Microsoft.Authorization/roleAssignments/{name}");
+        let role =
+            self.below(&format!("/providers/Microsoft.Authorization/roleDefinitions/{role}"));
+        let body = json!({"properties": {"roleDefinitionId": role, "principalId": who}});
+        let made = self.ask(Method::PUT, &path, Some(body)).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        path
     }
 
     /// A principal that exists and holds no role: the identity of a vault made for this.

@@ -61,6 +61,9 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::wire::poll::routes(),
         crate::compute::routes(),
         crate::dataprotection::routes(),
+        crate::managed_identity::routes(),
+        crate::graph::routes(),
+        crate::resource_graph::routes(),
         crate::hook::routes(),
         crate::insights::routes(),
     ]

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use tresor_core::audit::AuditSettings;
 use tresor_store::StoreConfig;
 
+use crate::usage::Usage;
+
 pub(crate) use docs::render;
 pub(crate) use load::Sources;
 
@@ -32,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) limits: LimitsSection,
     pub(crate) fidelity: Fidelity,
     pub(crate) wire: Wire,
+    pub(crate) tokens: Tokens,
+    pub(crate) identity: Identity,
     pub(crate) rate: Rate,
     pub(crate) audit: Audit,
     pub(crate) tls: Tls,
@@ -99,6 +103,46 @@ pub(crate) struct Wire {
     pub(crate) max_body_bytes: usize,
     pub(crate) max_target_bytes: usize,
     pub(crate) request_seconds: u64,
+}
+
+/// Tokens of the service's own authority.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tokens {
+    pub(crate) lifetime_seconds: u64,
+    pub(crate) key_days: u64,
+}
+
+/// The endpoint of managed identities.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) listen: String,
+    pub(crate) identities: Vec<String>,
+    pub(crate) imds: bool,
+}
+
+impl Identity {
+    /// Where it listens; None when it is off.
+    ///
+    /// # Errors
+    /// When the address is none, or not one of this machine alone: the endpoint speaks plain HTTP
+    /// and hands out tokens.
+    pub(crate) fn address(&self) -> anyhow::Result<Option<SocketAddr>> {
+        if self.listen.is_empty() {
+            return Ok(None);
+        }
+        match self.listen.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => Ok(Some(address)),
+            Ok(_) => Err(Usage::error(format!(
+                "identity.listen must be a loopback address such as 127.0.0.1:8480, not {}: \
+                 whoever reaches it can get tokens",
+                self.listen
+            ))),
+            Err(_) => Err(Usage::error(format!(
+                "identity.listen must be an address and port such as 127.0.0.1:8480, not \"{}\"",
+                self.listen
+            ))),
+        }
+    }
 }
 
 /// How often each may ask: what at once, and what comes back in a minute. 0 at once: no limit.
@@ -262,6 +306,8 @@ impl Default for Config {
                 max_target_bytes: 8 << 10,
                 request_seconds: 60,
             },
+            tokens: Tokens { lifetime_seconds: 3600, key_days: 30 },
+            identity: Identity::default(),
             rate: Rate::default(),
             audit: Audit::default(),
             tls: Tls::default(),

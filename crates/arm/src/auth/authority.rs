@@ -1,38 +1,38 @@
-//! The signing key, and the tokens it signs and checks.
+//! The authority: makes tokens and checks them.
 //!
-//! The key is made at first start and kept in the data folder, so tokens stay good over a restart.
 //! One algorithm is spoken, RS256, and a token that names another is refused before its signature
-//! is looked at.
+//! is looked at. Which key a token needs, its header says; it must be one of the ring.
 
-use super::claims::{Claims, LIFETIME};
+use super::claims::{Claims, LIFETIME_MAX};
+use super::key::{self, Key, Ring};
 use super::place::issuer;
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use crate::wire::settings::WireSettings;
 use jiff::Timestamp;
-use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, Header, Validation};
 use serde_json::{Value, json};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::Mutex;
 use tresor_core::error::{Error, Result};
 use tresor_core::model::Principal;
 use tresor_core::service::Service;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 /// Bytes of a token at most.
 const TOKEN_MAX: usize = 8 << 10;
-const KEY_FILE: &str = "signing.pem";
-const HEAD: &str = "-----BEGIN PRIVATE KEY-----\n";
-const TAIL: &str = "-----END PRIVATE KEY-----\n";
+/// Shortest lifetime of a token in seconds.
+const LIFETIME_MIN: i64 = 600;
 
 /// Makes and checks tokens.
 pub(crate) struct Authority {
     tenant: Uuid,
-    signing: EncodingKey,
-    checking: DecodingKey,
-    id: String,
-    jwk: Value,
+    /// Seconds that a token is good.
+    lifetime: i64,
+    /// Seconds that a key signs.
+    interval: i64,
+    ring: RwLock<Ring>,
+    /// Held by the one request that makes the next key.
+    turn: Mutex<()>,
 }
 
 impl std::fmt::Debug for Authority {
@@ -42,28 +42,57 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// Loads the signing key, making it at first start; blocking.
-    pub(crate) fn open(service: &Service) -> Result<Self> {
-        let fresh = generate()?;
-        let pem = service.key_file(KEY_FILE, || fresh)?;
-        Self::new(service.tenant(), &pem)
+    /// Loads the signing keys, making one at first start and when the newest is old; blocking.
+    pub(crate) fn open(service: &Service, wire: &WireSettings) -> Result<Self> {
+        let interval = seconds(wire.signing_key_lifetime);
+        let ring = key::open(service, service.env().real().as_second(), interval)?;
+        Ok(Self::new(service.tenant(), ring, wire))
     }
 
-    /// An authority of a tenant with this key.
-    pub(crate) fn new(tenant: Uuid, pem: &[u8]) -> Result<Self> {
-        let fail = |cause| Error::internal("loading the signing key of tokens", cause);
-        let signing = EncodingKey::from_rsa_pem(pem).map_err(fail)?;
-        let public = Jwk::from_encoding_key(&signing, Algorithm::RS256).map_err(fail)?;
-        let AlgorithmParameters::RSA(rsa) = &public.algorithm else {
-            return Err(Error::internal("loading the signing key of tokens", "it is not RSA"));
+    fn new(tenant: Uuid, ring: Ring, wire: &WireSettings) -> Self {
+        Self {
+            tenant,
+            lifetime: seconds(wire.token_lifetime).clamp(LIFETIME_MIN, LIFETIME_MAX),
+            interval: seconds(wire.signing_key_lifetime),
+            ring: RwLock::new(ring),
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Changes the signing key when its time is over. Whoever comes while that is being done goes
+    /// on with the old key, and so does everybody when it fails.
+    pub(crate) async fn refresh(&self, service: &Arc<Service>) {
+        let now = service.env().real().as_second();
+        let due = |newest: Arc<Key>| key::is_due(newest.made, now, self.interval);
+        if !self.newest().is_none_or(due) {
+            return;
+        }
+        let Ok(_turn) = self.turn.try_lock() else {
+            return;
         };
-        let checking = DecodingKey::from_rsa_components(&rsa.n, &rsa.e).map_err(fail)?;
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, rsa.n.as_bytes());
-        let id = URL_SAFE_NO_PAD.encode(digest.as_ref().get(..20).unwrap_or_default());
-        let jwk = json!({
-            "kty": "RSA", "use": "sig", "alg": "RS256", "kid": id, "n": rsa.n, "e": rsa.e,
-        });
-        Ok(Self { tenant, signing, checking, id, jwk })
+        let (own, interval) = (Arc::clone(service), self.interval);
+        let opened = tokio::task::spawn_blocking(move || key::open(&own, now, interval)).await;
+        match opened {
+            Ok(Ok(ring)) => {
+                *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
+                tracing::info!("tokens are signed with a new key");
+            }
+            Ok(Err(error)) => tracing::error!(%error, "the signing key could not be changed"),
+            Err(error) => tracing::error!(%error, "the signing key could not be changed"),
+        }
+    }
+
+    fn ring(&self) -> Ring {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn newest(&self) -> Option<Arc<Key>> {
+        self.ring().pop()
+    }
+
+    /// Seconds that a token is good.
+    pub(crate) fn lifetime(&self) -> i64 {
+        self.lifetime
     }
 
     /// The tenant.
@@ -73,7 +102,8 @@ impl Authority {
 
     /// The public key set.
     pub(crate) fn keys(&self) -> Value {
-        json!({ "keys": [self.jwk] })
+        let keys: Vec<Value> = self.ring().iter().rev().map(|key| key.jwk.clone()).collect();
+        json!({ "keys": keys })
     }
 
     /// A token for a principal.
@@ -90,17 +120,18 @@ impl Authority {
             iss: issuer(base, self.tenant),
             iat: now,
             nbf: now,
-            exp: now.saturating_add(LIFETIME),
+            exp: now.saturating_add(self.lifetime),
             tid: self.tenant,
             oid: who.object_id,
             sub: who.object_id,
             appid: who.client_id,
             ver: "1.0".into(),
         };
+        let fail = |cause| Error::internal("signing a token", cause);
+        let key = self.newest().ok_or_else(|| Error::internal("signing a token", "no key"))?;
         let mut header = Header::new(Algorithm::RS256);
-        header.kid = Some(self.id.clone());
-        jsonwebtoken::encode(&header, &claims, &self.signing)
-            .map_err(|cause| Error::internal("signing a token", cause))
+        header.kid = Some(key.id.clone());
+        jsonwebtoken::encode(&header, &claims, &key.signing).map_err(fail)
     }
 
     /// The claims of a token that is good at `base` and `now`; the refusal says why not.
@@ -119,33 +150,28 @@ impl Authority {
         rules.validate_exp = false;
         rules.validate_aud = false;
         rules.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        let decoded = jsonwebtoken::decode::<Claims>(token, &self.checking, &rules);
+        let head = jsonwebtoken::decode_header(token).map_err(|_| MALFORMED)?;
+        let ring = self.ring();
+        let key = ring.iter().find(|key| Some(&key.id) == head.kid.as_ref()).ok_or(MALFORMED)?;
+        let decoded = jsonwebtoken::decode::<Claims>(token, &key.checking, &rules);
         let claims = decoded.map_err(|_| MALFORMED)?.claims;
         claims.check(base, self.tenant, now.as_second())?;
         Ok(claims)
     }
 }
 
-/// A new RSA key in PEM. The library draws the randomness of keys itself.
-fn generate() -> Result<Zeroizing<Vec<u8>>> {
-    let fail = |cause| Error::internal("making the signing key of tokens", cause);
-    let pair = KeyPair::generate(KeySize::Rsa2048).map_err(fail)?;
-    let der: Pkcs8V1Der<'_> = pair.as_der().map_err(fail)?;
-    let text = Zeroizing::new(STANDARD.encode(der.as_ref()));
-    // The whole size is taken at once, so that no half of it stays behind in freed memory.
-    let mut pem = Zeroizing::new(Vec::with_capacity(text.len() * 2));
-    pem.extend_from_slice(HEAD.as_bytes());
-    for line in text.as_bytes().chunks(64) {
-        pem.extend_from_slice(line);
-        pem.push(b'\n');
-    }
-    pem.extend_from_slice(TAIL.as_bytes());
-    Ok(pem)
+/// Whole seconds.
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jsonwebtoken::DecodingKey;
+    use jsonwebtoken::jwk::Jwk;
     use std::sync::LazyLock;
     use tresor_core::model::PrincipalKind;
 
@@ -154,7 +180,20 @@ pub(crate) mod tests {
 
     /// An authority of a tenant with a key of its own.
     pub(crate) fn fresh(tenant: Uuid) -> Authority {
-        Authority::new(tenant, &generate().unwrap()).unwrap()
+        Authority::new(tenant, vec![new_key(0)], &WireSettings::default())
+    }
+
+    /// An authority of another tenant that has the very same keys.
+    pub(crate) fn elsewhere(authority: &Authority, tenant: Uuid) -> Authority {
+        Authority::new(tenant, authority.ring(), &WireSettings::default())
+    }
+
+    fn new_key(made: i64) -> Arc<Key> {
+        Arc::new(Key::read(&key::generate().unwrap(), made).unwrap())
+    }
+
+    fn of(ring: Ring) -> Authority {
+        Authority::new(Uuid::from_u128(1), ring, &WireSettings::default())
     }
 
     fn now() -> Timestamp {
@@ -162,25 +201,60 @@ pub(crate) mod tests {
     }
 
     fn token() -> String {
+        token_by(&AUTHORITY)
+    }
+
+    fn token_by(authority: &Authority) -> String {
         let who = Principal {
             object_id: Uuid::from_u128(2),
             client_id: Uuid::from_u128(3),
             name: "owner".into(),
             kind: PrincipalKind::Application,
-            secret_digest: None,
+            secrets: vec![],
+            created: None,
+            resource: None,
         };
-        AUTHORITY.issue(&who, BASE, BASE, now()).unwrap()
+        authority.issue(&who, BASE, BASE, now()).unwrap()
     }
 
     #[test]
     fn a_token_is_good_until_it_ends() {
         let claims = AUTHORITY.check(&token(), BASE, now()).unwrap();
         assert_eq!((claims.oid, claims.appid), (Uuid::from_u128(2), Uuid::from_u128(3)));
-        let late = now() + jiff::SignedDuration::from_secs(LIFETIME + 300);
-        assert_eq!(
-            AUTHORITY.check(&token(), BASE, late).unwrap_err(),
-            "The access token has expired."
-        );
+        let at = |seconds| now() + jiff::SignedDuration::from_secs(seconds);
+        let check = |seconds| AUTHORITY.check(&token(), BASE, at(seconds));
+        // Clocks may differ by five minutes, on both sides.
+        assert!(check(AUTHORITY.lifetime() + 299).is_ok() && check(-300).is_ok());
+        let ended = check(AUTHORITY.lifetime() + 300).unwrap_err();
+        assert_eq!(ended, "The access token has expired.");
+        assert_eq!(check(-301).unwrap_err(), "The access token is not valid yet.");
+    }
+
+    #[test]
+    fn lifetimes_have_bounds() {
+        for (wanted, got) in [(1, 600), (600, 600), (7200, 7200), (1 << 40, 86_400)] {
+            let token_lifetime = Duration::from_secs(wanted);
+            let wire = WireSettings { token_lifetime, ..WireSettings::default() };
+            let authority = Authority::new(Uuid::nil(), vec![], &wire);
+            assert_eq!(authority.lifetime(), got);
+        }
+    }
+
+    #[test]
+    fn old_keys_check_what_they_signed() {
+        let (first, second) = (new_key(1), new_key(2));
+        let before = of(vec![first.clone()]);
+        let token = token_by(&before);
+        let after = of(vec![first, second.clone()]);
+        assert!(after.check(&token, BASE, now()).is_ok());
+        assert_eq!(after.keys()["keys"].as_array().unwrap().len(), 2);
+        let newer = token_by(&after);
+        let kid = jsonwebtoken::decode_header(&newer).unwrap().kid;
+        assert_eq!(kid.as_ref(), Some(&second.id), "the newest signs");
+        assert!(before.check(&newer, BASE, now()).is_err());
+        let forgotten = of(vec![second]);
+        assert!(forgotten.check(&token, BASE, now()).is_err());
+        assert!(forgotten.check(&newer, BASE, now()).is_ok());
     }
 
     #[test]
@@ -203,7 +277,8 @@ pub(crate) mod tests {
         let (claims, _) = rest.split_once('.').unwrap();
         for header in [r#"{"alg":"none"}"#, r#"{"alg":"HS256","typ":"JWT"}"#] {
             let header = URL_SAFE_NO_PAD.encode(header);
-            let public = AUTHORITY.jwk["n"].as_str().unwrap();
+            let public = AUTHORITY.keys()["keys"][0]["n"].clone();
+            let public = public.as_str().unwrap();
             let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, public.as_bytes());
             let body = format!("{header}.{claims}");
             let tag = URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, body.as_bytes()));

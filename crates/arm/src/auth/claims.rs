@@ -4,10 +4,10 @@ use super::place::{issuer, same_service};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Lifetime of a token in seconds.
-pub(crate) const LIFETIME: i64 = 3600;
-/// Seconds by which clocks may differ.
-const SKEW: i64 = 300;
+/// Longest lifetime of a token in seconds, whatever is configured now or was before.
+pub(crate) const LIFETIME_MAX: i64 = 86_400;
+/// Seconds by which clocks may differ, on both sides of a token's life; Azure's five minutes.
+pub(crate) const SKEW: i64 = 300;
 /// Audiences that stand for this service in the defaults of clients.
 const AZURE: [&str; 2] = ["https://management.azure.com", "https://management.core.windows.net"];
 
@@ -45,7 +45,7 @@ impl Claims {
         if now >= self.exp.saturating_add(SKEW) {
             return Err("The access token has expired.");
         }
-        if self.exp.saturating_sub(self.iat) > LIFETIME || self.sub != self.oid {
+        if self.exp.saturating_sub(self.iat) > LIFETIME_MAX || self.sub != self.oid {
             return Err("The access token is not one that this authority issues.");
         }
         Ok(())
@@ -96,12 +96,14 @@ mod tests {
         assert!(!refused(|_| {}, 1000));
         assert!(!refused(|c| c.aud = AZURE[0].into(), 4600 + SKEW - 1));
         assert!(refused(|_| {}, 4600 + SKEW));
+        assert!(!refused(|_| {}, 1000 - SKEW));
         assert!(refused(|_| {}, 1000 - SKEW - 1));
         assert!(refused(|c| c.aud = "https://other".into(), 1000));
         assert!(refused(|c| c.iss = issuer("https://other:8443", c.tid), 1000));
         assert!(refused(|c| c.iss = c.iss.replace("v2.0", "v1.0"), 1000));
         assert!(refused(|c| c.tid = Uuid::from_u128(9), 1000));
-        assert!(refused(|c| c.exp = 99_999, 1000));
+        assert!(!refused(|c| c.exp = 1000 + LIFETIME_MAX, 1000));
+        assert!(refused(|c| c.exp = 1001 + LIFETIME_MAX, 1000));
         assert!(refused(|c| c.exp = i64::MAX, 1000));
         assert!(refused(|c| c.sub = Uuid::nil(), 1000));
     }

@@ -4,6 +4,8 @@ pub(crate) mod authority;
 pub(crate) mod bearer;
 mod claims;
 mod discovery;
+pub(crate) mod endpoint;
+mod key;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -40,7 +42,9 @@ fn documents() -> Vec<Route> {
         get("/{tenant}/v2.0/.well-known/openid-configuration", "OpenId"),
         get("/{tenant}/.well-known/openid-configuration", "OpenIdV1"),
         get("/adfs/.well-known/openid-configuration", "OpenIdAdfs"),
+        get("/adfs/v2.0/.well-known/openid-configuration", "OpenIdAdfsV2"),
         get("/adfs/{tenant}/v2.0/.well-known/openid-configuration", "OpenIdAdfsTenant"),
+        get("/adfs/{tenant}/.well-known/openid-configuration", "OpenIdAdfsTenantV1"),
     ]
 }
 
@@ -51,6 +55,7 @@ fn keys() -> Vec<Route> {
         get("/{tenant}/discovery/keys", "KeysV1"),
         get("/adfs/discovery/keys", "KeysAdfs"),
         get("/adfs/{tenant}/discovery/v2.0/keys", "KeysAdfsTenant"),
+        get("/adfs/{tenant}/discovery/keys", "KeysAdfsTenantV1"),
     ]
 }
 

@@ -1,9 +1,15 @@
 //! Signing in over HTTP, as clients do.
 
 use crate::site::{HOST, Site};
+use crate::table::routes;
+use crate::wire::settings::WireSettings;
 use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
 use jsonwebtoken::jwk::JwkSet;
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use tresor_testkit::sim_env;
 
 fn form(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
@@ -101,4 +107,91 @@ async fn the_cloud_describes_itself() {
     assert_eq!(found["authentication"]["audiences"][0], "https://localhost:8443");
     let list = site.send(get("/metadata/endpoints?api-version=2019-05-01").unwrap()).await.body;
     assert_eq!(list[0], found);
+}
+
+/// A token of the owner by the token endpoint, and the key that signed it.
+async fn signed(site: &Site) -> (String, String) {
+    let client = site.first.client_id.to_string();
+    let body = form(&[
+        ("grant_type", "client_credentials"),
+        ("client_id", &client),
+        ("client_secret", &site.first.client_secret),
+        ("scope", "https://management.azure.com/.default"),
+    ]);
+    let answer = site.send(post("/adfs/oauth2/token", body)).await;
+    let token = answer.body["access_token"].as_str().unwrap_or_else(|| panic!("{answer:?}"));
+    (token.to_owned(), jsonwebtoken::decode_header(token).unwrap().kid.unwrap())
+}
+
+/// The ids of the published keys.
+async fn published(site: &Site) -> BTreeSet<String> {
+    let get = Request::get("/adfs/discovery/keys").header(header::HOST, HOST);
+    let found = site.send(get.body(Body::empty()).unwrap()).await;
+    let keys: JwkSet = serde_json::from_value(found.body).unwrap();
+    keys.keys.into_iter().filter_map(|key| key.common.key_id).collect()
+}
+
+#[tokio::test]
+async fn signing_keys_rotate_and_stay_until_their_tokens_have_ended() {
+    let (env, clock) = sim_env(1);
+    let signing_key_lifetime = Duration::from_secs(1800);
+    let wire = WireSettings { signing_key_lifetime, ..WireSettings::default() };
+    let site = Site::of(routes(), wire.clone(), env).await;
+    let good = async |token: &str| {
+        site.ask_as(token, Method::GET, "/subscriptions", None).await.status == StatusCode::OK
+    };
+    let (first, one) = signed(&site).await;
+    clock.advance(Duration::from_secs(1799));
+    assert_eq!(signed(&site).await.1, one, "not yet");
+    clock.advance(Duration::from_secs(1));
+    let (second, two) = signed(&site).await;
+    assert_ne!(one, two);
+    assert_eq!(published(&site).await, BTreeSet::from([one.clone(), two.clone()]));
+    assert!(good(&first).await && good(&second).await);
+    clock.advance(Duration::from_secs(1800 + 299));
+    assert!(good(&first).await, "its time is over since less than the skew");
+    clock.advance(Duration::from_secs(1));
+    assert!(!good(&first).await && good(&second).await);
+
+    // A day and the skew later nothing that the first key signed can be good.
+    clock.advance(Duration::from_secs(86_400));
+    let (third, three) = signed(&site).await;
+    assert_eq!(published(&site).await, BTreeSet::from([two.clone(), three.clone()]));
+    let keys = site.data().join("keys");
+    let files = std::fs::read_dir(keys).unwrap().map(|entry| entry.unwrap());
+    let files: Vec<_> =
+        files.filter(|file| file.file_name().to_string_lossy().starts_with("signing")).collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    for file in &files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+    }
+    // A restart finds the same keys.
+    let again = super::authority::Authority::open(&site.app.service, &wire).unwrap();
+    let now = site.app.service.env().real();
+    assert!(again.check(&third, "https://localhost:8443", now).is_ok());
+    assert_eq!(again.keys(), site.app.authority.keys());
+}
+
+#[tokio::test]
+async fn every_document_leads_to_a_token_endpoint() {
+    let site = Site::new().await;
+    let tenant = site.app.service.tenant();
+    for root in [format!("/{tenant}"), "/adfs".into(), format!("/adfs/{tenant}"), "/common".into()]
+    {
+        for version in ["", "/v2.0"] {
+            let path = format!("{root}{version}/.well-known/openid-configuration");
+            let get = Request::get(&path).header(header::HOST, HOST).body(Body::empty());
+            let found = site.send(get.unwrap()).await;
+            assert_eq!(found.status, StatusCode::OK, "{path}");
+            let part = |name: &str| {
+                let url = found.body[name].as_str().unwrap();
+                url.strip_prefix("https://localhost:8443").unwrap().to_owned()
+            };
+            let refused = site.send(post(&part("token_endpoint"), String::new())).await;
+            assert_eq!(refused.body["error"], "invalid_request", "{path}");
+            let keys = Request::get(part("jwks_uri")).header(header::HOST, HOST);
+            let keys = site.send(keys.body(Body::empty()).unwrap()).await;
+            assert_eq!(keys.body["keys"].as_array().map(Vec::len), Some(1), "{path}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The token endpoint: client credentials for an access token (RFC 6749, section 4.4).
 
-use super::claims::{LIFETIME, audience, is_audience};
+use super::claims::{audience, is_audience};
 use super::place::Place;
 use crate::types::time::instant;
 use crate::wire::error::ArmError;
@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{StatusCode, header};
 use serde_json::json;
+use tresor_core::service::SignIn;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -46,23 +47,30 @@ impl Refusal {
 /// Answers a token request.
 pub(super) async fn issue(request: Request) -> Result<Reply, ArmError> {
     let form = Form::read(&request);
+    let (service, authority) = (&request.app.service, &request.app.authority);
     let token = match form.check(&request) {
-        Ok((client, audience)) => match request.app.service.sign_in(client, &form.secret).await? {
-            Some(who) => {
-                let now = request.app.service.env().real();
-                Ok(request.app.authority.issue(&who, audience, &request.base, now)?)
+        Ok((client, audience)) => match service.authenticate(client, &form.secret).await? {
+            SignIn::Granted(who) => {
+                authority.refresh(service).await;
+                Ok(authority.issue(&who, audience, &request.base, service.env().real())?)
             }
-            None => {
+            SignIn::Expired => {
+                let text =
+                    format!("The provided client secret of app '{client}' is not valid now.");
+                Err(Refusal::new("invalid_client", 7_000_222, text))
+            }
+            SignIn::Wrong => {
                 Err(Refusal::new("invalid_client", 7_000_215, "Invalid client secret provided."))
             }
         },
         Err(refusal) => Err(refusal),
     };
+    let lifetime = authority.lifetime().saturating_sub(1);
     Ok(match token {
         Ok(token) => Reply::ok(json!({
             "token_type": "Bearer",
-            "expires_in": LIFETIME - 1,
-            "ext_expires_in": LIFETIME - 1,
+            "expires_in": lifetime,
+            "ext_expires_in": lifetime,
             "access_token": token,
         })),
         Err(refusal) => refused(&request, &refusal),

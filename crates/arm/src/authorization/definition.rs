@@ -20,12 +20,16 @@ pub(super) fn id_of(subscription: Uuid, role: Uuid) -> String {
     )
 }
 
+fn kind(role: &RoleDefinition) -> &'static str {
+    if role.built_in { "BuiltInRole" } else { "CustomRole" }
+}
+
 fn document(request: &Request, role: &RoleDefinition) -> Value {
     let scopes: Vec<&str> = role.assignable_scopes.iter().map(ResourceId::as_str).collect();
     json!({
         "properties": {
             "roleName": role.name,
-            "type": if role.built_in { "BuiltInRole" } else { "CustomRole" },
+            "type": kind(role),
             "description": role.description,
             "assignableScopes": scopes,
             "permissions": [{
@@ -56,8 +60,8 @@ pub(super) async fn list(request: Request) -> Result<Reply, ArmError> {
                 rows.retain(|role| role.name.eq_ignore_ascii_case(&value));
             }
             Term::Equals(name, value) if name == "type" => {
-                let built_in = value.eq_ignore_ascii_case("BuiltInRole");
-                rows.retain(|role| role.built_in == built_in);
+                let is = |word: &str| word.eq_ignore_ascii_case(&value);
+                rows.retain(|role| is(kind(role)));
             }
             Term::Call(name, None) if name == "atscopeandbelow" => {}
             _ => return Err(filter::refusal(&text)),
@@ -98,18 +102,20 @@ pub(super) async fn put(request: Request) -> Result<Reply, ArmError> {
         not_data_actions: vec![],
         assignable_scopes: vec![],
     };
-    for permission in properties.get("permissions").need_items()? {
+    let permissions = properties.get("permissions");
+    let permissions_sent = permissions.need_items()?;
+    if permissions_sent.len() > 1 {
+        // Exceptions of one would have to leave the actions of another alone.
+        return Err(permissions.invalid("a custom role has one permission; put all into it."));
+    }
+    for permission in permissions_sent {
         role.actions.extend(texts(&permission.get("actions"))?);
         role.not_actions.extend(texts(&permission.get("notActions"))?);
         role.data_actions.extend(texts(&permission.get("dataActions"))?);
         role.not_data_actions.extend(texts(&permission.get("notDataActions"))?);
     }
-    let scopes = properties.get("assignableScopes");
-    for item in scopes.need_items()? {
+    for item in properties.get("assignableScopes").need_items()? {
         role.assignable_scopes.push(item.need_id()?);
-    }
-    if role.assignable_scopes.is_empty() {
-        return Err(scopes.invalid("must name at least one scope."));
     }
     let role = request.app.service.role_put(&request.caller, role).await?;
     Ok(Reply::created(document(&request, &role)))

@@ -153,3 +153,65 @@ async fn a_role_is_changed_and_used_only_where_it_belongs() {
     let right = site.ask(Method::PUT, &used, Some(assignment(&site, NAME, &id))).await;
     assert_eq!(right.status, StatusCode::CREATED, "{right:?}");
 }
+
+/// Spoils the properties of a role.
+type Change = fn(&mut Value);
+
+#[tokio::test]
+async fn custom_roles_come_back_whole_and_have_bounds() {
+    let site = Site::new().await;
+    let group = site.group("rg").await;
+    let one = format!("{group}/providers/Microsoft.Authorization/roleDefinitions/{NAME}");
+    let body = |change: fn(&mut Value)| {
+        let mut body = json!({"properties": {
+            "roleName": "Disk Mover",
+            "description": "moves",
+            "type": "CustomRole",
+            "permissions": [{
+                "actions": ["Microsoft.Compute/disks/*"],
+                "notActions": ["Microsoft.Compute/disks/delete"],
+                "dataActions": ["Microsoft.Compute/disks/download/action"],
+                "notDataActions": ["Microsoft.Compute/disks/upload/action"],
+            }],
+            "assignableScopes": [site.below("/resourceGroups/rg")],
+        }});
+        change(&mut body["properties"]);
+        body
+    };
+    let put = async |body: Value| site.ask(Method::PUT, &one, Some(body)).await;
+    let made = put(body(|_| {})).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let sent = body(|_| {});
+    for member in ["roleName", "description", "type", "permissions", "assignableScopes"] {
+        assert_eq!(made.body["properties"][member], sent["properties"][member]);
+    }
+    let wrong: [(Change, &str); 6] = [
+        (|p| p["roleName"] = "x".repeat(129).into(), "properties.roleName"),
+        (|p| p["description"] = "x".repeat(1025).into(), "properties.description"),
+        (|p| p["permissions"] = json!([{}, {}]), "properties.permissions"),
+        (|p| p["permissions"] = json!([{"actions": ["a b"]}]), "properties.permissions[0].actions"),
+        (|p| p["assignableScopes"] = json!([]), "properties.assignableScopes"),
+        (
+            |p| {
+                let elsewhere = "/subscriptions/11111111-2222-3333-4444-555555555555";
+                p["assignableScopes"] = json!([elsewhere]);
+            },
+            "properties.assignableScopes",
+        ),
+    ];
+    for (change, target) in wrong {
+        let refused = put(body(change)).await;
+        let found = (refused.status.as_u16(), refused.code());
+        assert_eq!(found, (400, "InvalidParameter"), "{refused:?}");
+        assert_eq!(refused.body["error"]["target"], target);
+    }
+    assert_eq!(site.ask(Method::GET, &one, None).await.body, made.body);
+    let list = async |kind: &str| {
+        let at = format!("{group}/providers/Microsoft.Authorization/roleDefinitions");
+        let found =
+            site.ask(Method::GET, &format!("{at}?$filter=type%20eq%20'{kind}'"), None).await;
+        found.body["value"].as_array().unwrap().len()
+    };
+    assert_eq!((list("CustomRole").await, list("Other").await), (1, 0));
+    assert!(list("builtinrole").await > 10);
+}

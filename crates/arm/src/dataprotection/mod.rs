@@ -174,4 +174,4 @@ async fn rows(request: &Request, kind: &str) -> Result<Page<Resource>, ArmError>
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

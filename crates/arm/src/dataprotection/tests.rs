@@ -10,24 +10,24 @@ use crate::site::{Answered, HOST, Site};
 use http::Method;
 use serde_json::{Value, json};
 
-const READER: &str = "3e5e47e6-65f7-47ef-90b5-e5dd4d455f24";
-const CONTRIBUTOR: &str = "7efff54f-a5b4-42b5-a1c5-5411624893ce";
+pub(crate) const READER: &str = "3e5e47e6-65f7-47ef-90b5-e5dd4d455f24";
+pub(crate) const CONTRIBUTOR: &str = "7efff54f-a5b4-42b5-a1c5-5411624893ce";
 const OPERATOR: &str = "b50d9833-a0cb-478e-945f-707fcc997c13";
 /// Polls of one operation or job at most; each is held until something ends.
 const POLLS: usize = 200;
 
 /// A service, and the api-version that everything is asked with.
-struct Stage {
-    site: Site,
+pub(crate) struct Stage {
+    pub(crate) site: Site,
     version: &'static str,
 }
 
 impl Stage {
-    async fn new(version: &'static str) -> Self {
+    pub(crate) async fn new(version: &'static str) -> Self {
         Self { site: Site::new().await, version }
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answered {
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answered {
         let version = match path.to_lowercase().contains("microsoft.dataprotection") {
             true => self.version,
             false => "2024-03-02",
@@ -37,7 +37,7 @@ impl Stage {
         self.site.ask(method, &format!("{path}{joint}api-version={version}"), body).await
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let got = self.ask(Method::GET, path, None).await;
         assert_eq!(got.status, 200, "{path} {got:?}");
         got.body
@@ -60,7 +60,7 @@ impl Stage {
     }
 
     /// As [`Self::follow`], and it must have succeeded.
-    async fn finish(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+    pub(crate) async fn finish(&self, method: Method, path: &str, body: Option<Value>) -> Value {
         let first = self.ask(method, path, body).await;
         let status = self.follow(&first).await;
         assert_eq!(status["status"], "Succeeded", "{path} {status}");
@@ -68,7 +68,7 @@ impl Stage {
     }
 
     /// Starts a job and waits for its end; the job.
-    async fn job(&self, path: &str, body: Value) -> Value {
+    pub(crate) async fn job(&self, path: &str, body: Value) -> Value {
         let status = self.finish(Method::POST, path, Some(body)).await;
         let job = status["properties"]["jobId"].as_str().unwrap().to_owned();
         for _ in 0..100_000 {
@@ -81,7 +81,7 @@ impl Stage {
         panic!("{job} does not end")
     }
 
-    async fn vault(&self, group: &str) -> (String, String) {
+    pub(crate) async fn vault(&self, group: &str) -> (String, String) {
         let path = format!("{group}/providers/Microsoft.DataProtection/backupVaults/TestVault");
         self.finish(Method::PUT, &path, Some(vault_body())).await;
         let found = self.get(&path).await;
@@ -89,7 +89,7 @@ impl Stage {
         (path, found["identity"]["principalId"].as_str().unwrap().to_owned())
     }
 
-    async fn disk(&self, group: &str, name: &str) -> String {
+    pub(crate) async fn disk(&self, group: &str, name: &str) -> String {
         let path = format!("{group}/providers/Microsoft.Compute/disks/{name}");
         let creation = json!({ "createOption": "Upload", "uploadSizeBytes": (4 << 20) + 512 });
         let body = json!({ "location": "westus", "properties": { "creationData": creation } });
@@ -101,7 +101,7 @@ impl Stage {
         path
     }
 
-    async fn assign(&self, scope: &str, role: &str, principal: &str) {
+    pub(crate) async fn assign(&self, scope: &str, role: &str, principal: &str) {
         let name = self.site.app.service.env().uuid();
         let path = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}");
         let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{role}");
@@ -130,7 +130,7 @@ fn vault_body() -> Value {
     })
 }
 
-fn policy_body() -> Value {
+pub(crate) fn policy_body() -> Value {
     let store = json!({ "objectType": "DataStoreInfoBase", "dataStoreType": "OperationalStore" });
     json!({ "properties": {
         "objectType": "BackupPolicy",
@@ -180,7 +180,7 @@ fn datasource(disk: &str) -> Value {
     })
 }
 
-fn instance_body(disk: &str, vault: &str, group: &str) -> Value {
+pub(crate) fn instance_body(disk: &str, vault: &str, group: &str) -> Value {
     json!({
         "objectType": "BackupInstance",
         "dataSourceInfo": datasource(disk),
@@ -195,7 +195,7 @@ fn instance_body(disk: &str, vault: &str, group: &str) -> Value {
     })
 }
 
-fn backup_body() -> Value {
+pub(crate) fn backup_body() -> Value {
     json!({ "backupRuleOptions": {
         "ruleName": "BackupHourly",
         "triggerOption": { "retentionTagOverride": "Default" },

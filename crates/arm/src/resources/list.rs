@@ -62,6 +62,7 @@ fn kind(resource: &Resource) -> Option<&'static str> {
     match &resource.model {
         Model::Disk(_) => Some("Microsoft.Compute/disks"),
         Model::Snapshot(_) => Some("Microsoft.Compute/snapshots"),
+        Model::UserIdentity(_) => Some("Microsoft.ManagedIdentity/userAssignedIdentities"),
         Model::Vault(_) => Some("Microsoft.DataProtection/backupVaults"),
         Model::Guard(_) => Some("Microsoft.DataProtection/resourceGuards"),
         Model::Group(_)

@@ -11,11 +11,12 @@ use std::collections::BTreeMap;
 use tresor_core::model::ResourceId;
 
 /// The providers served here, in exact spelling.
-const NAMESPACES: [&str; 5] = [
+const NAMESPACES: [&str; 6] = [
     "Microsoft.Authorization",
     "Microsoft.Compute",
     "Microsoft.DataProtection",
     "Microsoft.Insights",
+    "Microsoft.ManagedIdentity",
     "Microsoft.Resources",
 ];
 

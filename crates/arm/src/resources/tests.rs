@@ -97,7 +97,7 @@ async fn providers_are_registered() {
     let registered = site.ask(Method::POST, &format!("{path}/register"), None).await;
     assert_eq!(registered.status, StatusCode::OK);
     let all = site.ask(Method::GET, &site.below("/providers"), None).await;
-    assert_eq!(all.body["value"].as_array().unwrap().len(), 5);
+    assert_eq!(all.body["value"].as_array().unwrap().len(), 6);
     let places = site.ask(Method::GET, &site.below("/locations"), None).await;
     assert_eq!(places.body["value"][1]["name"], "eastus");
 }

@@ -4,7 +4,7 @@ use crate::wire::body::Field;
 use crate::wire::error::ArmError;
 use serde_json::{Map, Value, json};
 use tresor_core::model::{Identity, IdentityChoice};
-use tresor_core::service::IdentitySpec;
+use tresor_core::service::{IdentityChanges, IdentitySpec};
 use uuid::Uuid;
 
 const TYPES: &str = "None, SystemAssigned, UserAssigned, SystemAssigned,UserAssigned";
@@ -14,26 +14,63 @@ const TYPES: &str = "None, SystemAssigned, UserAssigned, SystemAssigned,UserAssi
 /// # Errors
 /// When the type is unknown, or user-assigned identities are asked for and none is named.
 pub(crate) fn spec(field: Field<'_>) -> Result<Option<IdentitySpec>, ArmError> {
+    let Some((system, by_user)) = kinds(&field)? else {
+        return Ok(None);
+    };
+    let user = if by_user { named(&field)? } else { Vec::new() };
+    Ok(Some(IdentitySpec { system, user }))
+}
+
+/// What a PATCH of a vault says of its identities.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Patch {
+    /// The new kinds; None keeps what there is.
+    pub(crate) spec: Option<IdentitySpec>,
+    /// User-assigned identities that come (true) and go (false: their value is null), when the
+    /// new kinds have such at all.
+    pub(crate) changes: Option<IdentityChanges>,
+}
+
+/// Reads the `identity` of a PATCH: what it does not name stays.
+///
+/// # Errors
+/// When the type is unknown.
+pub(crate) fn patch(field: Field<'_>) -> Result<Patch, ArmError> {
+    let Some((system, by_user)) = kinds(&field)? else {
+        return Ok(Patch::default());
+    };
+    let spec = Some(IdentitySpec { system, user: Vec::new() });
+    if !by_user {
+        return Ok(Patch { spec, changes: None });
+    }
+    let list = field.get("userAssignedIdentities");
+    let changes = match list.object()?.and_then(|list| list.value()) {
+        Some(Value::Object(members)) => {
+            members.iter().map(|(name, value)| (name.clone(), !value.is_null())).collect()
+        }
+        _ => IdentityChanges::new(),
+    };
+    Ok(Patch { spec, changes: Some(changes) })
+}
+
+/// Whether the type has a system-assigned identity, and whether user-assigned ones.
+fn kinds(field: &Field<'_>) -> Result<Option<(bool, bool)>, ArmError> {
     if field.object()?.is_none() {
         return Ok(None);
     }
     let kind = field.get("type");
-    let mut spec = IdentitySpec { system: false, user: Vec::new() };
-    let mut by_user = false;
+    let (mut system, mut by_user) = (false, false);
     for word in kind.need_str()?.split(',').map(str::trim) {
         match word.to_ascii_lowercase().as_str() {
             "none" | "" => {}
-            "systemassigned" => spec.system = true,
+            "systemassigned" => system = true,
             "userassigned" => by_user = true,
             _ => {
                 return Err(kind.invalid(format!("'{word}' is not allowed; use one of {TYPES}.")));
             }
         }
     }
-    if by_user {
-        spec.user = named(&field)?;
-    }
-    Ok(Some(spec))
+    Ok(Some((system, by_user)))
 }
 
 fn named(field: &Field<'_>) -> Result<Vec<String>, ArmError> {
@@ -104,4 +141,49 @@ pub(crate) fn choice_json(choice: &IdentityChoice) -> Value {
         "useSystemAssignedIdentity": choice.system,
         "userAssignedIdentityArmUrl": choice.user,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::body::Dialect;
+
+    fn read<T>(
+        body: Value,
+        read: impl Fn(Field<'_>) -> Result<T, ArmError>,
+    ) -> Result<T, ArmError> {
+        read(Field::root(&body, Dialect::DataProtection))
+    }
+
+    #[test]
+    fn types_come_in_any_case_and_order() {
+        let spec_of = |kind: &str| {
+            let body = json!({"type": kind, "userAssignedIdentities": {"/a": {}, "/gone": null}});
+            read(body, spec).unwrap().unwrap()
+        };
+        let both = IdentitySpec { system: true, user: vec!["/a".into()] };
+        assert_eq!(spec_of("SystemAssigned,UserAssigned"), both);
+        assert_eq!(spec_of("userassigned, systemassigned"), both);
+        assert_eq!(spec_of("UserAssigned"), IdentitySpec { system: false, ..both });
+        assert_eq!(spec_of("None"), IdentitySpec { system: false, user: vec![] });
+        assert_eq!(read(json!(null), spec).unwrap(), None);
+        let error = read(json!({"type": "Robot"}), spec).unwrap_err();
+        assert!(error.message.contains("use one of None, SystemAssigned"), "{}", error.message);
+        assert!(read(json!({"type": "UserAssigned"}), spec).is_err());
+    }
+
+    #[test]
+    fn a_patch_takes_away_by_null() {
+        let body =
+            json!({"type": "UserAssigned", "userAssignedIdentities": {"/a": {}, "/b": null}});
+        let found = read(body, patch).unwrap();
+        let changes = IdentityChanges::from([("/a".into(), true), ("/b".into(), false)]);
+        assert_eq!(found.changes, Some(changes));
+        assert!(!found.spec.unwrap().system);
+        let plain = read(json!({"type": "SystemAssigned"}), patch).unwrap();
+        assert!(plain.spec.unwrap().system && plain.changes.is_none());
+        assert_eq!(read(json!(null), patch).unwrap(), Patch::default());
+        let kept = read(json!({"type": "UserAssigned"}), patch).unwrap();
+        assert_eq!(kept.changes, Some(IdentityChanges::new()), "what there is stays");
+    }
 }

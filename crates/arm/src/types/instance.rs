@@ -107,6 +107,11 @@ pub(crate) fn deleted_json(
     })
 }
 
+/// Where the protection of a settled instance stands, as `currentProtectionState` says it.
+pub(crate) fn current_state(instance: &Instance) -> &'static str {
+    words(instance.state, Phase::Settled).1
+}
+
 fn properties(
     instance: &Instance,
     phase: Phase,

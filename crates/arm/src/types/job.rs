@@ -86,14 +86,16 @@ fn properties(job: &Job, view: View) -> Value {
     })
 }
 
-fn category(category: JobCategory) -> &'static str {
+/// The word for a category.
+pub(crate) fn category(category: JobCategory) -> &'static str {
     match category {
         JobCategory::Backup => "Backup",
         JobCategory::Restore => "Restore",
     }
 }
 
-fn status(status: JobStatus) -> &'static str {
+/// The word for a status.
+pub(crate) fn status(status: JobStatus) -> &'static str {
     match status {
         JobStatus::InProgress => "InProgress",
         JobStatus::Completed => "Completed",

@@ -18,6 +18,8 @@ pub(crate) enum Named {
     Proxy,
     /// Disks and snapshots.
     Disk,
+    /// User-assigned identities.
+    Identity,
 }
 
 /// Refuses a name that breaks its kind's rule.
@@ -25,7 +27,11 @@ pub(crate) enum Named {
 /// # Errors
 /// Tells the rule.
 pub(crate) fn check(kind: Named, name: &str) -> Result<(), ArmError> {
-    let dialect = if kind == Named::Disk { Dialect::Compute } else { Dialect::DataProtection };
+    let dialect = match kind {
+        Named::Disk => Dialect::Compute,
+        Named::Identity => Dialect::Arm,
+        _ => Dialect::DataProtection,
+    };
     match problem(kind, name) {
         Some(rule) => Err(ArmError::invalid(dialect, "name", format!("name: '{name}' {rule}"))),
         None => Ok(()),
@@ -70,6 +76,10 @@ pub(crate) fn problem(kind: Named, name: &str) -> Option<&'static str> {
                 && plain("-_."),
             "must have 1 to 80 letters, digits, '_', '.' and '-', begin with a letter or digit \
              and end with a letter, digit or '_'.",
+        ),
+        Named::Identity => (
+            (3..=128).contains(&length) && first.is_ascii_alphanumeric() && plain("-_"),
+            "must have 3 to 128 letters, digits, '-' and '_', and begin with a letter or digit.",
         ),
     };
     (!good).then_some(rule)

@@ -13,6 +13,11 @@ pub(crate) fn instant(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.7fZ").to_string()
 }
 
+/// RFC 3339 in UTC in whole seconds, as Microsoft Graph writes instants.
+pub(crate) fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// The date of HTTP headers: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(crate) fn http_date(at: Timestamp) -> String {
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()

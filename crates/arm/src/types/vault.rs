@@ -188,9 +188,11 @@ pub(crate) fn patch(root: Field<'_>) -> Result<VaultPatch, ArmError> {
     if storage.is_present() {
         return Err(storage.invalid("a PATCH cannot change the storage settings of a vault."));
     }
+    let identity = identity::patch(root.get("identity"))?;
     Ok(VaultPatch {
         tags: root.get("tags").tags()?,
-        identity: identity::spec(root.get("identity"))?,
+        identity: identity.spec,
+        user_identities: identity.changes,
         settings: settings(&properties)?,
     })
 }

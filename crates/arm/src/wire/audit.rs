@@ -23,12 +23,15 @@ use serde::Deserialize;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tresor_core::model::{Actor, Event, ResourceId};
+use tresor_core::model::{Actor, Event, Principal, ResourceId};
 use tresor_core::service::Caller;
 use uuid::Uuid;
 
 /// Refusals of strangers that are recorded: so many at once, and so many a minute after that.
 const STRANGERS: Rate = Rate { burst: 100, per_minute: 6 };
+/// POSTs that ask and change nothing, though no right of theirs says so.
+pub(crate) const QUERIES: [&str; 2] =
+    ["Graph_DirectoryObjects_GetByIds", "ResourceGraph_Resources"];
 /// Longest name of a request by its client that is kept.
 const NAME_MAX: usize = 128;
 /// Bytes of a token request that are looked at for the client's id.
@@ -63,7 +66,7 @@ fn is_recorded(route: &Route) -> bool {
         Action::Public => is_sign_in(route),
         _ if [Method::GET, Method::HEAD].contains(&route.method) => false,
         Action::Rbac(action) => route.method != Method::POST || !action.ends_with("/read"),
-        Action::Open(_) => true,
+        Action::Open(_) => !QUERIES.contains(&route.name),
     }
 }
 
@@ -220,6 +223,32 @@ impl Open {
             app.limits.wrong_secret(client, self.peer, now);
         }
     }
+}
+
+/// Records a token that the endpoint of managed identities gave, or refused.
+pub(crate) async fn identity_token(
+    app: &App,
+    head: &Parts,
+    given: Result<&Principal, (StatusCode, &str)>,
+) {
+    let id = app.service.env().uuid();
+    let mut trail = Trail::of(app, head, &Ids::read(&head.headers, id));
+    "ManagedIdentityToken".clone_into(&mut trail.event.operation);
+    match given {
+        Ok(who) => {
+            trail.event.status = StatusCode::OK.as_u16();
+            trail.event.actor = Some(Actor {
+                object_id: Some(who.object_id),
+                client_id: Some(who.client_id),
+                name: who.name.clone(),
+            });
+        }
+        Err((status, code)) => {
+            trail.event.status = status.as_u16();
+            code.clone_into(&mut trail.event.code);
+        }
+    }
+    record(app, trail.event).await;
 }
 
 /// Records a refusal of the data plane.

@@ -21,11 +21,16 @@ pub(crate) enum Dialect {
     Compute,
     /// Microsoft.DataProtection.
     DataProtection,
+    /// Microsoft Graph.
+    Graph,
 }
 
 impl Dialect {
     /// The dialect of a route's path.
     pub(crate) fn of_path(path: &str) -> Self {
+        if crate::graph::is_graph(path) {
+            return Self::Graph;
+        }
         let last = path.to_ascii_lowercase().rsplit_once("/providers/").map(|(_, tail)| {
             let namespace = tail.split('/').next().unwrap_or_default();
             match namespace {

@@ -29,7 +29,10 @@ pub(crate) struct Entry {
 /// How a kind of fault looks in a dialect.
 pub(crate) fn entry(kind: FaultKind, dialect: Dialect) -> Entry {
     let backup = dialect == Dialect::DataProtection;
-    let (status, code) = answer(kind, backup);
+    let (status, code) = match dialect {
+        Dialect::Graph => in_graph(kind),
+        _ => answer(kind, backup),
+    };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let action = ACTIONS.iter().find(|(own, _)| *own == kind).map_or("", |(_, action)| *action);
     // Who is refused by a guard needs to know what to do next as much as who sent a wrong field.
@@ -39,6 +42,18 @@ pub(crate) fn entry(kind: FaultKind, dialect: Dialect) -> Entry {
         K::Conflict | K::Internal | K::Unavailable | K::Quota | K::BackupRunning | K::StoreFull
     );
     Entry { status, code, retryable, rich, action }
+}
+
+/// Status and code as Microsoft Graph writes them.
+fn in_graph(kind: FaultKind) -> (u16, &'static str) {
+    match kind {
+        K::InvalidInput => (400, "Request_BadRequest"),
+        K::NotFound => (404, "Request_ResourceNotFound"),
+        K::Forbidden => (403, "Authorization_RequestDenied"),
+        K::Unsupported => (400, "notSupported"),
+        K::LimitReached => (403, "Directory_QuotaExceeded"),
+        other => answer(other, false),
+    }
 }
 
 /// The kind of fault that has this code in a dialect.
@@ -77,6 +92,9 @@ fn answer(kind: FaultKind, backup: bool) -> (u16, &'static str) {
         (K::RoleDefinitionNotFound, _) => (404, "RoleDefinitionDoesNotExist"),
         (K::RoleDefinitionInUse, _) => (409, "RoleDefinitionHasAssignments"),
         (K::PrincipalNotFound, _) => (400, "PrincipalNotFound"),
+        (K::LastOwner, _) => (409, "LastOwnerCannotBeRemoved"),
+        (K::LimitReached, _) => (409, "LimitExceeded"),
+        (K::IdentityInUse, _) => (409, "UserAssignedIdentityInUse"),
         (K::DatasourceAlreadyProtected, _) => (400, "UserErrorDppDatasourceAlreadyProtected"),
         (K::DatasourceHasInstance, _) => (400, "UserErrorDppDatasourceAlreadyHasBackupInstance"),
         (K::PermissionsMissing, _) => (400, "UserErrorMissingRequiredPermissions"),
@@ -134,6 +152,9 @@ const ACTIONS: &[(FaultKind, &str)] = &[
     (K::RoleDefinitionNotFound, "List the role definitions and use the id of one of them."),
     (K::RoleDefinitionInUse, "Delete the role's assignments first."),
     (K::PrincipalNotFound, "Use the object id of a principal of this tenant."),
+    (K::LastOwner, "First make another principal Owner at the scope '/'."),
+    (K::IdentityInUse, "Take the identity away from the named vaults first."),
+    (K::LimitReached, "Delete what is not needed any more."),
     (
         K::DatasourceAlreadyProtected,
         "Delete the backup instance in that vault to protect the disk in another one.",

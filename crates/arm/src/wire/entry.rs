@@ -238,6 +238,9 @@ fn target<'a>(app: &'a App, head: &http::request::Parts) -> Result<Target<'a>, A
             Err(ArmError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", text)
                 .header(names::ALLOW, &allowed.join(", ")))
         }
+        Found::Nothing if crate::graph::is_graph(head.uri.path()) => {
+            Err(crate::graph::unsupported(&head.method, &segments))
+        }
         Found::Nothing => Err(unknown(app, &segments, &query)),
     }
 }

@@ -116,8 +116,25 @@ impl ArmError {
         self
     }
 
+    /// The body of an answer of Microsoft Graph.
+    fn in_graph(&self, activity: Uuid) -> Value {
+        let id = activity.to_string();
+        let mut error = json!({
+            "code": self.code,
+            "message": self.message,
+            "innerError": { "request-id": id, "client-request-id": id },
+        });
+        if let (Some(target), Some(error)) = (&self.target, error.as_object_mut()) {
+            error.insert("target".into(), target.as_str().into());
+        }
+        json!({ "error": error })
+    }
+
     /// The answer's body; `activity` is the request's correlation id.
     pub(crate) fn body(&self, dialect: Dialect, activity: Uuid) -> Value {
+        if dialect == Dialect::Graph {
+            return self.in_graph(activity);
+        }
         let details: Vec<Value> = self.details.iter().map(|fault| short(fault, dialect)).collect();
         let details = if details.is_empty() { Value::Null } else { Value::Array(details) };
         let mut error = serde_json::Map::new();

@@ -116,13 +116,14 @@ fn quoted_or_bare(text: &str) -> Option<(String, &str)> {
 }
 
 /// What follows a keyword and the blank behind it.
-fn word<'a>(text: &'a str, keyword: &str) -> Option<&'a str> {
+pub(crate) fn word<'a>(text: &'a str, keyword: &str) -> Option<&'a str> {
     let (head, rest) = text.split_at_checked(keyword.len())?;
     let blank = rest.starts_with(char::is_whitespace);
     (head.eq_ignore_ascii_case(keyword) && blank).then(|| rest.trim_start())
 }
 
-fn quoted(text: &str) -> Option<(String, &str)> {
+/// A value in quotes, and what follows it.
+pub(crate) fn quoted(text: &str) -> Option<(String, &str)> {
     let mut rest = text.strip_prefix('\'')?;
     let mut value = String::new();
     loop {

@@ -111,17 +111,46 @@ pub(crate) fn limit(request: &Request) -> Result<u32, ArmError> {
     }
 }
 
+/// The token of the page that begins at a cursor, with the filter that holds.
+pub(crate) fn sealed(request: &Request, after: Option<String>) -> Result<Option<String>, ArmError> {
+    let Some(after) = after else { return Ok(None) };
+    let token = Token { c: after, f: filter(request)? };
+    Ok(request.app.seal.close(&request.path, &token))
+}
+
+/// A token for pages that are asked for in bodies, bound to the request's path and to `bound`.
+pub(crate) fn seal_body(request: &Request, cursor: String, bound: &str) -> Option<String> {
+    let token = Token { c: cursor, f: Some(digest(bound)) };
+    request.app.seal.close(&request.path, &token)
+}
+
+/// The cursor in a token that a body brought back.
+///
+/// # Errors
+/// When it is none that was made for this path and `bound`.
+pub(crate) fn open_body(request: &Request, text: &str, bound: &str) -> Result<String, ArmError> {
+    let opened = request.app.seal.open(&request.path, text);
+    let own = opened.filter(|token| token.f.as_ref() == Some(&digest(bound)));
+    own.map(|token| token.c).ok_or_else(|| {
+        ArmError::bad(
+            "InvalidSkipToken",
+            "The $skipToken is not one that this query gave out; begin again without it.",
+        )
+    })
+}
+
+fn digest(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    URL_SAFE_NO_PAD.encode(digest)
+}
+
 /// One page; `after` is the cursor of the next one.
 pub(crate) fn page(
     request: &Request,
     rows: Vec<Value>,
     after: Option<String>,
 ) -> Result<Value, ArmError> {
-    let Some(after) = after else {
-        return Ok(json!({ "value": rows, "nextLink": null }));
-    };
-    let token = Token { c: after, f: filter(request)? };
-    let sealed = request.app.seal.close(&request.path, &token);
+    let sealed = sealed(request, after)?;
     let link = sealed.map(|sealed| {
         let top = request.query.get("$top").map(|top| format!("&$top={top}")).unwrap_or_default();
         format!("{}{top}&$skipToken={sealed}", request.url(&request.path))

@@ -23,6 +23,10 @@ pub struct WireSettings {
     pub max_requests: usize,
     /// Time that one request may take.
     pub request_timeout: Duration,
+    /// How long a token is good, from 10 minutes to a day.
+    pub token_lifetime: Duration,
+    /// How long a key signs tokens before the next one does.
+    pub signing_key_lifetime: Duration,
     /// Limits over time.
     pub rates: Rates,
 }
@@ -38,6 +42,8 @@ impl Default for WireSettings {
             max_target: 8 << 10,
             max_requests: 1024,
             request_timeout: Duration::from_secs(60),
+            token_lifetime: Duration::from_secs(3600),
+            signing_key_lifetime: Duration::from_secs(30 * 86_400),
             rates: Rates::default(),
         }
     }

@@ -5,11 +5,13 @@
 //! request on. Access is only ever added up: a role's exceptions limit that role alone, and what
 //! no role allows is refused.
 
+mod bound;
 mod built_in;
 mod need;
 #[cfg(test)]
 mod tests;
 
+pub use bound::{check_role, check_text};
 pub use built_in::{
     CONTRIBUTOR, DISK_BACKUP_READER, DISK_RESTORE_OPERATOR, DISK_SNAPSHOT_CONTRIBUTOR, OWNER,
     READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, USER_ACCESS_ADMINISTRATOR, built_in,

@@ -108,6 +108,112 @@ proptest! {
     }
 }
 
+/// What a principal holds: (built-in or custom role, scope).
+fn grants() -> impl Strategy<Value = Vec<(usize, usize)>> {
+    proptest::collection::vec((0usize..20, 0usize..6), 0..6)
+}
+
+/// Scopes that lie in each other and beside each other.
+fn places() -> [ResourceId; 6] {
+    [
+        ResourceId::root(),
+        id(""),
+        id("/resourceGroups/source"),
+        id("/resourceGroups/source2"),
+        disk(),
+        id("/resourceGroups/source/providers/Microsoft.Compute/disks/data_11"),
+    ]
+}
+
+/// Custom roles beside the built-in ones.
+fn custom_roles() -> Vec<RoleDefinition> {
+    let lists: [(&[&str], &[&str]); 4] = [
+        (&[], &[]),
+        (&["Microsoft.Compute/*"], &["Microsoft.Compute/disks/write"]),
+        (&["*/read"], &["*"]),
+        (&["*"], &["*/delete"]),
+    ];
+    let made = lists.iter().enumerate().map(|(at, (actions, except))| RoleDefinition {
+        id: Uuid::from_u128(1000 + at as u128),
+        ..role(actions, except)
+    });
+    made.collect()
+}
+
+const ACTIONS: [&str; 7] = [
+    "Microsoft.Compute/disks/read",
+    "Microsoft.Compute/disks/write",
+    "Microsoft.Compute/disks/delete",
+    "Microsoft.Compute/disks/beginGetAccess/action",
+    "Microsoft.Authorization/roleAssignments/write",
+    "Microsoft.DataProtection/backupVaults/write",
+    "Something/unheard/of",
+];
+
+proptest! {
+    /// Access is denied unless one single grant gives it: its scope holds the place, a pattern of
+    /// its role names the action, and none of the role's exceptions does.
+    #[test]
+    fn nothing_is_allowed_that_no_grant_gives(
+        grants in grants(),
+        action in 0usize..ACTIONS.len(),
+        place in 0usize..6,
+    ) {
+        let (custom, places, action) = (custom_roles(), places(), ACTIONS[action]);
+        let all: Vec<&RoleDefinition> = built_in().iter().chain(&custom).collect();
+        let held: Vec<_> =
+            grants.iter().map(|(r, s)| assignment(all[*r].id, &places[*s])).collect();
+        let find = |id| all.iter().find(|role| role.id == id).copied();
+        let at = places[place].key();
+        let gives = |(r, s): &(usize, usize)| {
+            let scope = places[*s].key();
+            let below = scope == "/" || at == scope || at.starts_with(&format!("{scope}/"));
+            let named = |list: &[String]| list.iter().any(|p| model_matches(p, action));
+            below && named(&all[*r].actions) && !named(&all[*r].not_actions)
+        };
+        let expected = grants.iter().any(gives);
+        prop_assert_eq!(decide(&held, find, action, &places[place]), expected);
+        // Without a grant, or with roles that are not known, nothing is allowed at all.
+        prop_assert!(!decide(&[], find, action, &places[place]));
+        prop_assert!(!decide(&held, |_| None::<RoleDefinition>, action, &places[place]));
+        // Data actions are no actions.
+        let data = RoleDefinition {
+            actions: vec![], data_actions: vec!["*".into()], ..role(&[], &[])
+        };
+        let given = [assignment(data.id, &ResourceId::root())];
+        prop_assert!(!decide(&given, |_| Some(&data), action, &places[place]));
+    }
+}
+
+#[test]
+fn roles_have_bounds() {
+    let good = role(&["Microsoft.Compute/disks/*"], &[]);
+    assert_eq!(check_role(&good), Ok(()));
+    let data = RoleDefinition {
+        actions: vec![],
+        data_actions: vec!["Microsoft.Compute/disks/download/action".into()],
+        ..good.clone()
+    };
+    assert_eq!(check_role(&data), Ok(()));
+    let texts = |count: usize, length: usize| vec!["a".repeat(length); count];
+    let wrong = [
+        RoleDefinition { name: "x".repeat(129), ..good.clone() },
+        RoleDefinition { name: " ".into(), ..good.clone() },
+        RoleDefinition { description: "x".repeat(1025), ..good.clone() },
+        RoleDefinition { actions: vec![], ..good.clone() },
+        RoleDefinition { actions: texts(301, 1), ..good.clone() },
+        RoleDefinition { not_actions: texts(1, 257), ..good.clone() },
+        RoleDefinition { data_actions: vec!["a b".into()], ..good.clone() },
+        RoleDefinition { not_data_actions: vec![String::new()], ..good.clone() },
+        RoleDefinition { assignable_scopes: vec![], ..good.clone() },
+        RoleDefinition { assignable_scopes: vec![id(""); 101], ..good.clone() },
+    ];
+    for role in wrong {
+        let fault = check_role(&role).unwrap_err();
+        assert!(fault.target.unwrap().starts_with("properties."), "{role:?}");
+    }
+}
+
 #[test]
 fn a_hostile_pattern_takes_linear_time() {
     // Backtracking would need about 2^40 steps here.

@@ -266,6 +266,10 @@ pub trait Catalogue: Send + Sync {
     async fn principal(&self, object_id: Uuid) -> Result<Option<Principal>>;
     /// A principal by client id.
     async fn principal_by_client(&self, client_id: Uuid) -> Result<Option<Principal>>;
+    /// Principals in order of their object ids, after the cursor of an earlier page.
+    async fn principals(&self, after: Option<&str>, limit: u32) -> Result<Page<Principal>>;
+    /// The number of principals.
+    async fn principal_count(&self) -> Result<u64>;
     /// All custom roles.
     async fn roles(&self) -> Result<Vec<RoleDefinition>>;
     /// All assignments of a principal.

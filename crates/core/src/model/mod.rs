@@ -29,7 +29,9 @@ pub use point::{Point, PointState};
 pub use policy::{
     BackupRule, DataStore, Lifecycle, Policy, RetentionRule, Rule, TagCriteria, TagRule,
 };
-pub use principal::{Principal, PrincipalKind, RoleAssignment, RoleDefinition};
+pub use principal::{
+    ClientSecret, Principal, PrincipalKind, RoleAssignment, RoleDefinition, UserIdentity,
+};
 pub use resource::{Group, Model, Resource, Stamp};
 pub use vault::{
     CostGranularity, CrossSubscription, DeletedVault, Identity, Immutability, SoftDelete,

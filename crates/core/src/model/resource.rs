@@ -1,7 +1,8 @@
 //! The one shape of everything that has a resource id.
 
 use super::{
-    DeletedVault, Disk, GuardProxy, Instance, Policy, ResourceGuard, ResourceId, Snapshot, Vault,
+    DeletedVault, Disk, GuardProxy, Instance, Policy, ResourceGuard, ResourceId, Snapshot,
+    UserIdentity, Vault,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,8 @@ pub enum Model {
     Disk(Disk),
     /// A snapshot of a disk.
     Snapshot(Snapshot),
+    /// A user-assigned managed identity.
+    UserIdentity(UserIdentity),
     /// A backup vault.
     Vault(Vault),
     /// A deleted backup vault.

@@ -146,10 +146,12 @@ impl Service {
         if spec.tags.is_empty() {
             spec.tags.clone_from(&head.tags);
         }
-        let vault = self.settled_vault(Some(&kept.vault), &spec.id, &spec.settings).await?;
+        let mut vault = self.settled_vault(Some(&kept.vault), &spec.id, &spec.settings).await?;
+        self.forget_lost_identities(&mut vault.identity).await?;
         let family = vault.unique_id;
         let place = (spec.id, head.location.clone(), spec.tags);
-        let (new, mut writes) = self.vault_writes(caller, None, place, vault, spec.identity)?;
+        let (new, mut writes) =
+            self.vault_writes(caller, None, place, vault, spec.identity).await?;
         writes.insert(0, Write::RequireResource(head.id.clone(), head.version));
         let under = ResourceFilter { under: Some(head.id.clone()), ..ResourceFilter::default() };
         for child in self.all(under).await? {

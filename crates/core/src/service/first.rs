@@ -6,7 +6,6 @@ use crate::access;
 use crate::catalogue::{Catalogue, Write};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{Principal, PrincipalKind, ResourceId, RoleAssignment};
-use sha2::{Digest, Sha256};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -79,15 +78,15 @@ async fn setting(catalogue: &dyn Catalogue, name: &str, env: &Env) -> Result<Uui
 }
 
 fn owner(env: &Env) -> (Principal, Zeroizing<String>) {
-    let random = Zeroizing::new(env.bytes::<32>());
-    let secret: Zeroizing<String> =
-        Zeroizing::new(random.iter().map(|b| format!("{b:02x}")).collect());
+    let (kept, secret) = super::principal::fresh(env, Some("first start".into()), env.real(), None);
     let principal = Principal {
         object_id: env.uuid(),
         client_id: env.uuid(),
         name: "owner".into(),
         kind: PrincipalKind::Application,
-        secret_digest: Some(Sha256::digest(secret.as_bytes()).into()),
+        secrets: vec![kept],
+        created: Some(env.domain()),
+        resource: None,
     };
     (principal, secret)
 }

@@ -93,6 +93,27 @@ impl Folder {
         self.path.join(name)
     }
 
+    /// Names of the key files that begin so.
+    pub(crate) fn key_names(&self, prefix: &str) -> Result<Vec<String>> {
+        let fail = |cause: std::io::Error| Error::internal("listing the key files", cause);
+        let mut names = vec![];
+        for entry in std::fs::read_dir(self.path.join("keys")).map_err(fail)? {
+            let name = entry.map_err(fail)?.file_name().to_string_lossy().into_owned();
+            // Left behind by a crash while a key was made.
+            if name.starts_with(prefix) && !name.ends_with(".new") {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Removes a key file durably; absent is fine.
+    pub(crate) fn forget_key(&self, name: &str) -> Result<()> {
+        let fail = |cause: std::io::Error| Error::internal("removing a key file", cause);
+        self.durable.remove(&self.path.join("keys").join(name)).map_err(fail)
+    }
+
     /// Reads the key file of this name, or makes it first.
     pub(crate) fn key(
         &self,

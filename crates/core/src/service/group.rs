@@ -64,8 +64,9 @@ impl Service {
     ///
     /// # Errors
     /// `GroupHoldsProtection` with the names, while an instance that is not deleted protects
-    /// something in it, snapshots into it or lives in it; `GuardInUse` while a vault in it is under
-    /// a resource guard, or a vault anywhere under a guard in it.
+    /// something in it, snapshots into it or lives in it; `IdentityInUse` while a vault elsewhere
+    /// works as an identity in it; `GuardInUse` while a vault in it is under a resource guard, or a
+    /// vault anywhere under a guard in it.
     pub async fn group_delete(
         &self,
         caller: &Caller,
@@ -76,6 +77,7 @@ impl Service {
             return Ok(None);
         }
         self.refuse_if_protecting(id).await?;
+        self.refuse_identity_in_use(id, Some(id)).await?;
         let inside = self.everything_under(id).await?;
         self.refuse_if_guarding(id, &inside).await?;
         let operation = self.done(self.begin(caller, id, Uuid::nil()));
@@ -91,6 +93,8 @@ impl Service {
             }
             writes.push(Write::DeleteGrants(resource.id.clone()));
             writes.push(Write::DeleteResource(resource.id.clone()));
+            let principal = super::identity::principal_of(&resource.model);
+            writes.extend(principal.map(Write::DeletePrincipal));
         }
         let volumes = inside.iter().filter_map(Resource::as_disk).map(|d| d.unique_id).collect();
         let points = inside.iter().filter_map(Resource::as_snapshot).filter_map(Self::doomed);

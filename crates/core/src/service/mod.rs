@@ -17,11 +17,13 @@ mod folder;
 mod grant;
 mod group;
 mod guard_proxy;
+mod identity;
 mod instance;
 mod job;
 mod operation;
 mod policy;
 mod prerequisite;
+mod principal;
 mod resource;
 mod resource_guard;
 mod restore;
@@ -42,12 +44,17 @@ pub use disk::{DiskPatch, DiskSpec, OriginSpec};
 pub use export::{Document, JobForm};
 pub use first::FirstStart;
 pub use group::GroupSpec;
+pub use identity::{IDENTITY_ASSIGN, IdentityChanges, UserIdentitySpec};
 pub use instance::{InstanceSpec, Transition};
 pub use job::{JobQuery, PointQuery};
 pub use operation::Outcome;
+pub use principal::{
+    PRINCIPAL_DELETE, PRINCIPAL_NAME_MAX, PRINCIPAL_WRITE, PRINCIPALS_MAX, PrincipalQuery,
+    SECRETS_MAX, SecretSpec, SignIn,
+};
 pub use resource_guard::GuardSpec;
 pub use restore::RestoreSpec;
-pub use role::AssignmentSpec;
+pub use role::{ASSIGNMENTS_MAX, AssignmentSpec, ROLES_MAX, Rights};
 pub use settle::Rest;
 pub use snapshot::SnapshotSpec;
 pub use vault::{IdentitySpec, VaultPatch, VaultSettings, VaultSpec};
@@ -306,6 +313,22 @@ impl Service {
         make: impl FnOnce() -> Zeroizing<Vec<u8>>,
     ) -> Result<Zeroizing<Vec<u8>>> {
         self.folder.key(name, make)
+    }
+
+    /// Names of the keys of the wire that begin so; blocking.
+    ///
+    /// # Errors
+    /// When the folder of keys cannot be read.
+    pub fn key_names(&self, prefix: &str) -> Result<Vec<String>> {
+        self.folder.key_names(prefix)
+    }
+
+    /// Removes a key of the wire for good; blocking.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn forget_key(&self, name: &str) -> Result<()> {
+        self.folder.forget_key(name)
     }
 
     /// Applies writes; a failed expectation becomes a conflict. What was opened behind grants that

@@ -1,10 +1,11 @@
 //! What must be so before a disk can be protected: of the request, and around it.
 
 use super::Service;
+use super::identity::{USER_IDENTITIES, named};
 use super::instance::{InstanceSpec, protector};
 use crate::access::{self, Need};
 use crate::error::{Fault, FaultKind, Result};
-use crate::model::{Datasource, Instance, Resource, ResourceId, Vault};
+use crate::model::{Datasource, IdentityChoice, Instance, Resource, ResourceId, Vault};
 use uuid::Uuid;
 
 /// The datasource type of disks.
@@ -36,12 +37,9 @@ impl Service {
             return Err(Fault::invalid(field, message).into());
         }
         check_snapshot_group(before, spec)?;
-        if spec.identity.as_ref().is_some_and(|i| !i.system) {
-            let message = "User-assigned identities of a vault are not supported yet.";
-            return Err(Fault::new(FaultKind::Unsupported, message)
-                .at("properties.identityDetails.useSystemAssignedIdentity")
-                .advise("Leave identityDetails out to use the vault's system-assigned identity.")
-                .into());
+        if let Some(user) = spec.identity.as_ref().and_then(chosen_user) {
+            let field = "properties.identityDetails.userAssignedIdentityArmUrl";
+            check_identity_id(field, user)?;
         }
         if before.is_some_and(|b| b.disk.id != spec.disk.id) {
             let field = "properties.dataSourceInfo.resourceID";
@@ -131,17 +129,19 @@ impl Service {
                 .advise("Create the group and give the vault's identity its role on it.")
                 .into());
         }
-        self.check_rights(vault, access::backup_needs(&spec.disk.id, group)).await
+        let needs = access::backup_needs(&spec.disk.id, group);
+        self.check_rights(vault, spec.identity.as_ref(), needs).await
     }
 
-    /// Every right that the vault's identity lacks, in one fault.
-    pub(crate) async fn check_rights(&self, vault: &Vault, needs: Vec<Need>) -> Result<()> {
-        let Some(identity) = vault.identity.system else {
-            let message = "The vault has no system-assigned identity.";
-            return Err(Fault::new(FaultKind::VaultIdentityMissing, message)
-                .advise("Give the vault the identity type SystemAssigned, then assign its roles.")
-                .into());
-        };
+    /// Every right that the vault's identity lacks, in one fault. Which identity that is, the
+    /// instance or the restore chooses; without a choice it is the system-assigned one.
+    pub(crate) async fn check_rights(
+        &self,
+        vault: &Vault,
+        choice: Option<&IdentityChoice>,
+        needs: Vec<Need>,
+    ) -> Result<()> {
+        let identity = acting(vault, choice)?;
         let missing = self.missing(identity, needs).await?;
         if missing.is_empty() {
             return Ok(());
@@ -153,6 +153,43 @@ impl Service {
         fault.guidance.dedup();
         Err(fault.into())
     }
+}
+
+/// The user-assigned identity that a choice names, when that is the one that works.
+pub(super) fn chosen_user(choice: &IdentityChoice) -> Option<&str> {
+    choice.user.as_deref().filter(|_| !choice.system)
+}
+
+/// Refuses what cannot be the id of a user-assigned identity.
+pub(super) fn check_identity_id(field: &str, text: &str) -> Result<()> {
+    if ResourceId::parse(text).is_ok_and(|id| id.kind() == USER_IDENTITIES) {
+        return Ok(());
+    }
+    let name = field.rsplit('.').next().unwrap_or_default();
+    let message = format!("{name}: '{text}' is not the id of a user-assigned identity.");
+    Err(Fault::invalid(field, message).into())
+}
+
+/// The identity of the vault that works.
+fn acting(vault: &Vault, choice: Option<&IdentityChoice>) -> Result<Uuid> {
+    let Some(user) = choice.and_then(chosen_user) else {
+        return vault.identity.system.ok_or_else(|| {
+            let message = "The vault has no system-assigned identity.";
+            Fault::new(FaultKind::VaultIdentityMissing, message)
+                .advise(
+                    "Give the vault the identity type SystemAssigned and assign its roles, or name \
+                     one of its user-assigned identities in identityDetails.",
+                )
+                .into()
+        });
+    };
+    let id = ResourceId::parse(user).ok();
+    id.and_then(|id| named(&vault.identity.user, &id)).ok_or_else(|| {
+        let message = format!("The vault does not have the user-assigned identity '{user}'.");
+        Fault::new(FaultKind::VaultIdentityMissing, message)
+            .advise("Add it to the vault's identity.userAssignedIdentities, then try again.")
+            .into()
+    })
 }
 
 /// Disks are the one kind of datasource; what a request says of its type must agree.

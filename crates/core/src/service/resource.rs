@@ -5,7 +5,7 @@ use crate::catalogue::{Page, ResourceFilter};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{
     DeletedVault, Disk, DiskState, Group, GuardProxy, Instance, Model, Policy, Resource,
-    ResourceGuard, ResourceId, Snapshot, Stamp, Vault,
+    ResourceGuard, ResourceId, Snapshot, Stamp, UserIdentity, Vault,
 };
 use std::collections::BTreeMap;
 
@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 pub(crate) const DISKS: &str = "microsoft.compute/disks";
 /// Type of snapshots.
 pub(crate) const SNAPSHOTS: &str = "microsoft.compute/snapshots";
+/// Type of vaults.
+pub(crate) const VAULTS: &str = "microsoft.dataprotection/backupvaults";
 /// Type of policies.
 pub(crate) const POLICIES: &str = "microsoft.dataprotection/backupvaults/backuppolicies";
 /// Type of backup instances.
@@ -146,6 +148,7 @@ macro_rules! as_model {
 as_model! {
     disk, as_disk, Disk, Disk, "disk";
     snapshot, as_snapshot, Snapshot, Snapshot, "snapshot";
+    user_identity, as_user_identity, UserIdentity, UserIdentity, "user-assigned identity";
     vault, as_vault, Vault, Vault, "backup vault";
     policy, as_policy, Policy, Policy, "backup policy";
     instance, as_instance, Instance, Instance, "backup instance";

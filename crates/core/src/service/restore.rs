@@ -1,6 +1,7 @@
 //! Restores: checked twice, and the new disk's name reserved in the instant the job is written.
 
 use super::consent::Intent;
+use super::prerequisite::{check_identity_id, chosen_user};
 use super::{Caller, Service};
 use crate::access::{self, Need};
 use crate::catalogue::{CatalogueError, Expect, Write};
@@ -182,7 +183,7 @@ impl Service {
         }
         let mut needs = access::restore_needs(&group);
         needs.extend(snapshot_needs(&instance.disk.id, &instance.snapshot_group));
-        self.check_rights(vault, needs).await
+        self.check_rights(vault, spec.identity.as_ref(), needs).await
     }
 }
 
@@ -194,6 +195,9 @@ fn snapshot_needs(disk: &ResourceId, group: &ResourceId) -> Vec<Need> {
 }
 
 fn check_restore(spec: &RestoreSpec) -> Result<()> {
+    if let Some(user) = spec.identity.as_ref().and_then(chosen_user) {
+        check_identity_id("identityDetails.userAssignedIdentityArmUrl", user)?;
+    }
     if spec.source != DataStore::Operational {
         let message = "sourceDataStoreType must be OperationalStore for disks.";
         return Err(Fault::invalid("sourceDataStoreType", message).into());

@@ -1,17 +1,22 @@
 //! Roles, assignments and the question whether somebody may do something.
 
+use super::principal::Loss;
 use super::{Caller, Service};
 use crate::access;
 use crate::catalogue::Write;
 use crate::error::{Fault, FaultKind, Result};
-use crate::model::{Principal, PrincipalKind, ResourceId, RoleAssignment, RoleDefinition};
-use sha2::{Digest, Sha256};
+use crate::model::{ResourceId, RoleAssignment, RoleDefinition};
 use uuid::Uuid;
 
 /// The right to define a role somewhere.
 const ROLE_WRITE: &str = "Microsoft.Authorization/roleDefinitions/write";
 /// The right to delete one.
 const ROLE_DELETE: &str = "Microsoft.Authorization/roleDefinitions/delete";
+
+/// Custom roles that there may be: every decision reads them.
+pub const ROLES_MAX: usize = 500;
+/// Role assignments that there may be, as in a subscription of Azure.
+pub const ASSIGNMENTS_MAX: usize = 4000;
 
 /// A role assignment as a client wants it.
 #[derive(Clone, Debug)]
@@ -30,15 +35,37 @@ pub struct AssignmentSpec {
     pub description: Option<String>,
 }
 
+/// What somebody may do, for a question about many things at one moment.
+#[derive(Debug)]
+pub struct Rights {
+    assignments: Vec<RoleAssignment>,
+    custom: Vec<RoleDefinition>,
+}
+
+impl Rights {
+    /// Whether they allow an action at a scope.
+    #[must_use]
+    pub fn allow(&self, action: &str, scope: &ResourceId) -> bool {
+        access::decide(&self.assignments, |id| role_of(&self.custom, id), action, scope)
+    }
+}
+
 impl Service {
+    /// What the caller may do now. Not to be kept: a role that is taken away must count at once.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn rights(&self, caller: &Caller) -> Result<Rights> {
+        let assignments = self.catalogue.assignments_of(caller.object_id).await?;
+        Ok(Rights { assignments, custom: self.catalogue.roles().await? })
+    }
+
     /// Whether the caller may do `action` at `scope`; a missing right is a fault.
     ///
     /// # Errors
     /// `Forbidden`, with action and scope in the message.
     pub async fn allow(&self, caller: &Caller, action: &str, scope: &ResourceId) -> Result<()> {
-        let assignments = self.catalogue.assignments_of(caller.object_id).await?;
-        let custom = self.catalogue.roles().await?;
-        if access::decide(&assignments, |id| role_of(&custom, id), action, scope) {
+        if self.rights(caller).await?.allow(action, scope) {
             return Ok(());
         }
         let message = format!(
@@ -59,10 +86,8 @@ impl Service {
         action: &str,
         mut scopes: Vec<ResourceId>,
     ) -> Result<Vec<ResourceId>> {
-        let assignments = self.catalogue.assignments_of(caller.object_id).await?;
-        let custom = self.catalogue.roles().await?;
-        let role = |id| role_of(&custom, id);
-        scopes.retain(|scope| access::decide(&assignments, role, action, scope));
+        let rights = self.rights(caller).await?;
+        scopes.retain(|scope| rights.allow(action, scope));
         Ok(scopes)
     }
 
@@ -75,29 +100,6 @@ impl Service {
         let assignments = self.catalogue.assignments_of(principal).await?;
         let custom = self.catalogue.roles().await?;
         Ok(access::missing(&needs, &assignments, |id| role_of(&custom, id)))
-    }
-
-    /// The principal that signs in with this id and secret; None when they do not fit.
-    ///
-    /// # Errors
-    /// When the catalogue cannot be read.
-    pub async fn sign_in(&self, client_id: Uuid, secret: &str) -> Result<Option<Principal>> {
-        let found = self.catalogue.principal_by_client(client_id).await?;
-        let digest: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
-        Ok(found.filter(|p| {
-            p.kind == PrincipalKind::Application
-                && p.secret_digest.is_some_and(|kept| {
-                    aws_lc_rs::constant_time::verify_slices_are_equal(&kept, &digest).is_ok()
-                })
-        }))
-    }
-
-    /// A principal.
-    ///
-    /// # Errors
-    /// When the catalogue cannot be read.
-    pub async fn principal(&self, object_id: Uuid) -> Result<Option<Principal>> {
-        Ok(self.catalogue.principal(object_id).await?)
     }
 
     /// All roles, built-in ones first.
@@ -115,14 +117,27 @@ impl Service {
     /// a role that is assigned in another.
     ///
     /// # Errors
-    /// When the id is that of a built-in role, the name is taken, or nothing can be assigned;
-    /// `Forbidden`.
+    /// When the id is that of a built-in role, the name is taken, or a bound of
+    /// [`access::check_role`] does not hold; `LimitReached`, `Forbidden`.
     pub async fn role_put(&self, caller: &Caller, role: RoleDefinition) -> Result<RoleDefinition> {
+        access::check_role(&role)?;
         let _change = self.change.lock().await;
+        let ours = self.subscription.to_string();
         for at in &role.assignable_scopes {
+            if *at != ResourceId::root() && at.subscription() != Some(ours.as_str()) {
+                let field = "properties.assignableScopes";
+                let message = format!("assignableScopes: '{at}' is not in this subscription.");
+                return Err(Fault::invalid(field, message).into());
+            }
             self.allow(caller, ROLE_WRITE, at).await?;
         }
-        for other in self.role_definitions().await? {
+        let known = self.role_definitions().await?;
+        let custom = known.iter().filter(|known| !known.built_in);
+        if custom.clone().all(|known| known.id != role.id) && custom.count() >= ROLES_MAX {
+            let message = format!("There are {ROLES_MAX} custom roles; no more can be made.");
+            return Err(Fault::new(FaultKind::LimitReached, message).into());
+        }
+        for other in known {
             if other.id == role.id && other.built_in {
                 return Err(Fault::invalid("name", "A built-in role cannot be changed.").into());
             }
@@ -137,10 +152,6 @@ impl Service {
                     .at("properties.roleName")
                     .into());
             }
-        }
-        if role.assignable_scopes.is_empty() {
-            let field = "properties.assignableScopes";
-            return Err(Fault::invalid(field, "assignableScopes must name a scope.").into());
         }
         self.apply(vec![Write::PutRole(role.clone())]).await?;
         Ok(role)
@@ -176,8 +187,8 @@ impl Service {
     /// Makes a role assignment; false when the very same one was there.
     ///
     /// # Errors
-    /// `RoleAssignmentExists` when id or meaning is taken, `RoleDefinitionNotFound`, and
-    /// `InvalidInput` where the role cannot be assigned.
+    /// `RoleAssignmentExists` when id or meaning is taken, `RoleDefinitionNotFound`,
+    /// `LimitReached`, and `InvalidInput` where the role cannot be assigned.
     pub async fn assignment_put(
         &self,
         caller: &Caller,
@@ -203,6 +214,12 @@ impl Service {
             );
             return Err(Fault::invalid(field, message).into());
         }
+        access::check_text("properties.description", spec.description.as_deref().unwrap_or(""))?;
+        let everywhere = self.catalogue.assignments_near(&ResourceId::root(), true).await?;
+        if everywhere.len() >= ASSIGNMENTS_MAX {
+            let message = format!("There are {ASSIGNMENTS_MAX} role assignments; no more fit.");
+            return Err(Fault::new(FaultKind::LimitReached, message).into());
+        }
         let new = RoleAssignment {
             id: spec.id,
             scope: spec.scope,
@@ -224,7 +241,7 @@ impl Service {
     /// Deletes a role assignment; None when there was none.
     ///
     /// # Errors
-    /// When the catalogue cannot be written.
+    /// `LastOwner` when nobody who can sign in would stay Owner at the root.
     pub async fn assignment_delete(
         &self,
         _caller: &Caller,
@@ -234,6 +251,7 @@ impl Service {
         let Some(old) = self.catalogue.assignment(id).await? else {
             return Ok(None);
         };
+        self.keep_an_owner(Loss::Assignment(&old.id)).await?;
         self.apply(vec![Write::DeleteAssignment(id.clone())]).await?;
         Ok(Some(old))
     }
@@ -267,8 +285,8 @@ impl Service {
     }
 }
 
-pub(super) fn role_of(custom: &[RoleDefinition], id: Uuid) -> Option<RoleDefinition> {
-    access::built_in().iter().chain(custom).find(|r| r.id == id).cloned()
+pub(super) fn role_of(custom: &[RoleDefinition], id: Uuid) -> Option<&RoleDefinition> {
+    access::built_in().iter().chain(custom).find(|r| r.id == id)
 }
 
 fn exists(id: &ResourceId) -> crate::error::Error {

@@ -4,14 +4,15 @@
 //! (`AlwaysOn`, `Locked`, `PermanentlyDisabled`) never goes back, by whatever request.
 
 use super::consent::Intent;
+use super::identity::IdentityChanges;
 use super::resource::INSTANCES;
 use super::{Caller, Outcome, Service};
 use crate::catalogue::{Expect, ResourceFilter, Write};
 use crate::error::{Fault, FaultKind, Result};
 use crate::guard;
 use crate::model::{
-    CostGranularity, CrossSubscription, Identity, Immutability, Model, Operation, Principal,
-    PrincipalKind, Resource, ResourceId, SoftDelete, SoftDeleteState, StorageSetting, Vault,
+    CostGranularity, CrossSubscription, Identity, Immutability, Model, Operation, Resource,
+    ResourceId, SoftDelete, SoftDeleteState, StorageSetting, Vault,
 };
 use std::collections::BTreeMap;
 
@@ -45,6 +46,9 @@ pub struct VaultPatch {
     pub tags: Option<BTreeMap<String, String>>,
     /// New identity.
     pub identity: Option<IdentitySpec>,
+    /// User-assigned identities that come to those of the vault, and that go from them; None when
+    /// the new identity says all of them.
+    pub user_identities: Option<IdentityChanges>,
     /// New settings.
     pub settings: VaultSettings,
 }
@@ -92,7 +96,7 @@ impl Service {
         let head = (spec.id.clone(), location, spec.tags);
         let family = vault.unique_id;
         let (new, mut writes) =
-            self.vault_writes(caller, old.as_ref(), head, vault, spec.identity)?;
+            self.vault_writes(caller, old.as_ref(), head, vault, spec.identity).await?;
         let operation = self.done(self.begin(caller, &new.id, family));
         writes.push(Write::PutOperation(operation.clone()));
         self.apply(writes).await?;
@@ -115,7 +119,11 @@ impl Service {
         self.consent_to_change(caller, id, Some(&before), &vault).await?;
         let tags = patch.tags.unwrap_or_else(|| old.tags.clone());
         let head = (id.clone(), old.location.clone(), tags);
-        let (new, writes) = self.vault_writes(caller, Some(&old), head, vault, patch.identity)?;
+        let mut identity = patch.identity;
+        if let (Some(wanted), Some(changes)) = (&mut identity, &patch.user_identities) {
+            wanted.user = super::identity::patched(&before.identity.user, changes)?;
+        }
+        let (new, writes) = self.vault_writes(caller, Some(&old), head, vault, identity).await?;
         self.apply(writes).await?;
         Ok(new)
     }
@@ -177,7 +185,7 @@ impl Service {
         self.consent(caller, intent).await.map(drop)
     }
 
-    pub(super) fn vault_writes(
+    pub(super) async fn vault_writes(
         &self,
         caller: &Caller,
         old: Option<&Resource>,
@@ -187,47 +195,12 @@ impl Service {
     ) -> Result<(Resource, Vec<Write>)> {
         let mut writes = vec![];
         if let Some(wanted) = identity {
-            self.settle_identity(&id, &mut vault.identity, &wanted, &mut writes)?;
+            writes = self.settle_identity(caller, &id, &mut vault.identity, &wanted).await?;
         }
         let new = self.written(caller, old, &id, &location, tags, Model::Vault(vault));
         let expect = old.map_or(Expect::Absent, |o| Expect::Version(o.version));
         writes.push(Write::PutResource(new.clone(), expect));
         Ok((new, writes))
-    }
-
-    fn settle_identity(
-        &self,
-        vault: &ResourceId,
-        identity: &mut Identity,
-        wanted: &IdentitySpec,
-        writes: &mut Vec<Write>,
-    ) -> Result<()> {
-        if !wanted.user.is_empty() {
-            let message = "User-assigned identities of a vault are not supported yet.";
-            return Err(Fault::new(FaultKind::Unsupported, message)
-                .at("identity.userAssignedIdentities")
-                .advise("Use the identity type SystemAssigned.")
-                .into());
-        }
-        match (wanted.system, identity.system) {
-            (true, None) => {
-                let principal = Principal {
-                    object_id: self.env.uuid(),
-                    client_id: self.env.uuid(),
-                    name: vault.name().to_owned(),
-                    kind: PrincipalKind::ManagedIdentity,
-                    secret_digest: None,
-                };
-                identity.system = Some(principal.object_id);
-                writes.push(Write::PutPrincipal(principal));
-            }
-            (false, Some(object_id)) => {
-                identity.system = None;
-                writes.push(Write::DeletePrincipal(object_id));
-            }
-            (true, Some(_)) | (false, None) => {}
-        }
-        Ok(())
     }
 
     pub(super) async fn settled_vault(

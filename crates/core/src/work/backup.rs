@@ -62,7 +62,7 @@ async fn source(task: &Task, instance: &Instance) -> Result<(Resource, Disk)> {
             .into());
     }
     let needs = access::backup_needs(&instance.disk.id, group);
-    task.service.check_rights(&vault, needs).await?;
+    task.service.check_rights(&vault, instance.identity.as_ref(), needs).await?;
     task.service.check_snapshot_quota(&disk).await?;
     Ok((head, disk))
 }

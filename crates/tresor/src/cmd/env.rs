@@ -8,19 +8,32 @@ use std::path::Path;
 use anyhow::Result;
 use zeroize::Zeroizing;
 
-use crate::serve::credentials::{Endpoint, Owner};
+use crate::serve::credentials::{Endpoint, IdentityAccess, Owner};
 use crate::terminal::say;
 
 /// Prints the `export` lines.
 pub(crate) fn run(data: &Path) -> Result<()> {
-    say(exports(&Owner::read(data)?, &Endpoint::read(data)?)?.trim_end())?;
+    let (owner, endpoint) = (Owner::read(data)?, Endpoint::read(data)?);
+    let identity = IdentityAccess::read(data)?;
+    say(exports(&owner, &endpoint, identity.as_ref())?.trim_end())?;
     Ok(())
 }
 
-fn exports(owner: &Owner, endpoint: &Endpoint) -> Result<Zeroizing<String>> {
+fn exports(
+    owner: &Owner,
+    endpoint: &Endpoint,
+    identity: Option<&IdentityAccess>,
+) -> Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     for (name, value) in variables(owner, endpoint) {
         writeln!(text, "export {name}={}", quoted(&value))?;
+    }
+    if let Some(identity) = identity {
+        writeln!(text, "export IDENTITY_ENDPOINT={}", quoted(&identity.endpoint))?;
+        writeln!(text, "export IDENTITY_HEADER={}", quoted(&identity.header))?;
+        if let Some(host) = &identity.metadata {
+            writeln!(text, "export AZURE_POD_IDENTITY_AUTHORITY_HOST={}", quoted(host))?;
+        }
     }
     Ok(text)
 }
@@ -77,7 +90,7 @@ mod tests {
             pid: 1,
             ca_file: "/my data/tls/ca.pem".into(),
         };
-        let text = exports(&owner, &endpoint).unwrap();
+        let text = exports(&owner, &endpoint, None).unwrap();
         let script = format!(
             "{}\necho \"$BASE_URL|$TENANT_ID|$CLIENT_ID|$CLIENT_SECRET|$SUBSCRIPTION_ID|$CA_FILE\"",
             *text
@@ -90,5 +103,20 @@ mod tests {
              00000000-0000-0000-0000-000000000002|/my data/tls/ca.pem\n"
         );
         assert_eq!(text.lines().count(), 6);
+        let identity = IdentityAccess {
+            endpoint: "http://127.0.0.1:8480/msi/token".to_owned(),
+            header: Zeroizing::new("s".to_owned()),
+            metadata: Some("http://127.0.0.1:8480".to_owned()),
+        };
+        let more = exports(&owner, &endpoint, Some(&identity)).unwrap();
+        let rest: Vec<&str> = more.lines().skip(6).collect();
+        assert_eq!(
+            rest,
+            [
+                "export IDENTITY_ENDPOINT='http://127.0.0.1:8480/msi/token'",
+                "export IDENTITY_HEADER='s'",
+                "export AZURE_POD_IDENTITY_AUTHORITY_HOST='http://127.0.0.1:8480'",
+            ]
+        );
     }
 }

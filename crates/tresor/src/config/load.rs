@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use config::{Environment, File, FileFormat};
+use uuid::Uuid;
 
-use super::{Config, DomainClock, Storage};
+use super::{Config, DomainClock, Identity, Storage};
 use crate::usage::Usage;
 
 /// The setting whose default depends on whether the service is one for tests.
@@ -23,7 +24,7 @@ const RESERVED: [&str; 3] = ["TRESOR_PASSPHRASE", "TRESOR_BIN", "TRESOR_FAILPOIN
 const SERVICE_LINKS: [&str; 2] = ["TRESOR_SERVICE_", "TRESOR_PORT"];
 
 /// Settings that are lists; in the environment their values are separated by commas.
-const LISTS: [&str; 3] = ["locations", "tls.names", "import.folders"];
+const LISTS: [&str; 4] = ["locations", "tls.names", "import.folders", "identity.identities"];
 
 /// Where settings come from, weakest first.
 #[derive(Debug, Default)]
@@ -170,6 +171,16 @@ fn check(settings: &Config) -> Result<()> {
     if settings.locations.is_empty() {
         return Err(Usage::error("locations must name at least one location"));
     }
+    if !(600..=86_400).contains(&settings.tokens.lifetime_seconds) {
+        return Err(Usage::error("tokens.lifetime_seconds must be from 600 to 86400"));
+    }
+    if !(1..=365).contains(&settings.tokens.key_days) {
+        return Err(Usage::error("tokens.key_days must be from 1 to 365"));
+    }
+    check_identity(&settings.identity)?;
+    if settings.test.ephemeral && !settings.identity.listen.is_empty() {
+        return Err(Usage::error("identity.listen is not served by an ephemeral service"));
+    }
     settings.store.check().map_err(|error| Usage::error(format!("[store]: {error}")))?;
     check_test(settings)?;
     let url = &settings.base_url;
@@ -177,6 +188,30 @@ fn check(settings: &Config) -> Result<()> {
         return Err(Usage::error("base_url must begin with https:// and have no slash at its end"));
     }
     Ok(())
+}
+
+/// Identities that one endpoint may speak for.
+const IDENTITIES_MAX: usize = 20;
+
+fn check_identity(identity: &Identity) -> Result<()> {
+    let on = identity.address()?.is_some();
+    let named = &identity.identities;
+    if on && named.is_empty() {
+        return Err(Usage::error("identity.identities must name the identities to speak for"));
+    }
+    if !on && (identity.imds || !named.is_empty()) {
+        return Err(Usage::error("identity.listen must be set with the others of [identity]"));
+    }
+    if named.len() > IDENTITIES_MAX {
+        let text = format!("identity.identities can name at most {IDENTITIES_MAX}");
+        return Err(Usage::error(text));
+    }
+    match named.iter().find(|name| !name.starts_with('/') && Uuid::parse_str(name).is_err()) {
+        Some(name) => Err(Usage::error(format!(
+            "identity.identities: \"{name}\" is neither a resource id nor a GUID"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// A service for tests keeps nothing and is for this machine alone; no other may be wrong about

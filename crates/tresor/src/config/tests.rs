@@ -140,6 +140,41 @@ fn folders_lie_in_the_data_folder_unless_set() {
 }
 
 #[test]
+fn the_identity_endpoint_is_for_this_machine_only() {
+    let id = "identities = [\"11111111-2222-3333-4444-555555555555\"]\n";
+    let with = |listen: &str| load(&format!("[identity]\nlisten = \"{listen}\"\n{id}"), &[], &[]);
+    for good in ["127.0.0.1:0", "[::1]:8480", "127.9.9.9:1"] {
+        let address = with(good).unwrap().identity.address().unwrap();
+        assert_eq!(address, Some(good.parse().unwrap()));
+    }
+    for bad in ["0.0.0.0:8480", "10.0.0.1:8480", "[::]:8480", "[fd00::1]:1", "localhost:1", "x"] {
+        let text = refusal(with(bad));
+        assert!(text.contains("identity.listen") && text.contains("127.0.0.1:8480"), "{text}");
+    }
+    assert_eq!(Config::default().identity.address().unwrap(), None, "off unless configured");
+    let none = refusal(load("[identity]\nlisten = \"127.0.0.1:0\"\n", &[], &[]));
+    assert!(none.contains("identity.identities"), "{none}");
+    let alone = refusal(load("[identity]\nimds = true\n", &[], &[]));
+    assert!(alone.contains("identity.listen"), "{alone}");
+    let wrong = "[identity]\nlisten = \"127.0.0.1:0\"\nidentities = [\"me\"]\n";
+    assert!(refusal(load(wrong, &[], &[])).contains("\"me\""));
+}
+
+#[test]
+fn tokens_have_bounds() {
+    for (text, name) in [
+        ("lifetime_seconds = 599", "tokens.lifetime_seconds"),
+        ("lifetime_seconds = 86401", "tokens.lifetime_seconds"),
+        ("key_days = 0", "tokens.key_days"),
+        ("key_days = 366", "tokens.key_days"),
+    ] {
+        assert!(refusal(load(&format!("[tokens]\n{text}\n"), &[], &[])).contains(name), "{text}");
+    }
+    let settings = load("[tokens]\nlifetime_seconds = 600\nkey_days = 365\n", &[], &[]).unwrap();
+    assert_eq!((settings.tokens.lifetime_seconds, settings.tokens.key_days), (600, 365));
+}
+
+#[test]
 fn a_service_for_tests_takes_a_free_port_of_this_machine() {
     let flag = [("test.ephemeral", "true")];
     let settings = load("", &[], &flag).unwrap();

@@ -3,8 +3,9 @@
 //! `owner.json`: tenant, subscription and the owner service principal with its secret, and
 //! `recovery-key.txt`: the key that opens the store when all others are lost. Both are written at
 //! the first start, before the service listens, readable by their owner only, and never logged.
-//! `endpoint.json` says where the running service listens; it is there only while one does (after
-//! a kill it may be stale: its `pid` tells).
+//! `identity-endpoint.json` holds the address and secret of the managed identity endpoint, while
+//! one is served. `endpoint.json` says where the running service listens; it is there only while
+//! one does (after a kill it may be stale: its `pid` tells).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -124,6 +125,48 @@ impl Endpoint {
     }
 }
 
+/// How programs on this machine get tokens of managed identities.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct IdentityAccess {
+    /// The address that clients call `IDENTITY_ENDPOINT`.
+    pub(crate) endpoint: String,
+    /// The secret that they send along.
+    #[serde(with = "secret")]
+    pub(crate) header: Zeroizing<String>,
+    /// The address of the metadata form, when that is on.
+    pub(crate) metadata: Option<String>,
+}
+
+impl IdentityAccess {
+    fn file(data: &Path) -> PathBuf {
+        data.join("identity-endpoint.json")
+    }
+
+    /// Tells the owner's other processes that the endpoint listens.
+    pub(crate) fn publish(&self, data: &Path) -> Result<()> {
+        let text = Zeroizing::new(serde_json::to_vec(self)?);
+        durable::write(&IdentityAccess::file(data), &text, Access::Private)
+    }
+
+    /// The endpoint listens no longer.
+    pub(crate) fn withdraw(data: &Path) -> Result<()> {
+        durable::remove(&IdentityAccess::file(data))
+    }
+
+    /// What the running service published; None when the endpoint is off.
+    pub(crate) fn read(data: &Path) -> Result<Option<IdentityAccess>> {
+        let file = IdentityAccess::file(data);
+        match fs::read(&file).map(Zeroizing::new) {
+            Ok(text) => {
+                let read = serde_json::from_slice(&text);
+                read.map(Some).with_context(|| format!("{} is damaged", file.display()))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+        }
+    }
+}
+
 /// Tells whoever started the service that it listens, and how to get in: the variables of
 /// `tresor env` as JSON, with the data folder and the process beside them.
 pub(crate) fn publish_ready(file: &Path, data: &Path) -> Result<()> {
@@ -163,6 +206,24 @@ mod tests {
         let file = keep_recovery_key(data.path(), "AAAA-BBBB").unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_to_string(&file).unwrap(), "AAAA-BBBB\n");
+    }
+
+    #[test]
+    fn the_identity_endpoint_is_told_to_the_owner_only() {
+        let data = tempfile::tempdir().unwrap();
+        assert!(IdentityAccess::read(data.path()).unwrap().is_none());
+        let access = IdentityAccess {
+            endpoint: "http://127.0.0.1:8480/msi/token".to_owned(),
+            header: Zeroizing::new("secret".to_owned()),
+            metadata: None,
+        };
+        access.publish(data.path()).unwrap();
+        let file = IdentityAccess::file(data.path());
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let back = IdentityAccess::read(data.path()).unwrap().unwrap();
+        assert_eq!((back.endpoint, &*back.header), (access.endpoint, &*access.header));
+        IdentityAccess::withdraw(data.path()).unwrap();
+        assert!(IdentityAccess::read(data.path()).unwrap().is_none());
     }
 
     #[test]

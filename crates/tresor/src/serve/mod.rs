@@ -10,6 +10,7 @@ mod connection;
 pub(crate) mod credentials;
 mod ephemeral;
 mod health;
+mod identity;
 mod lives;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -23,7 +24,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
-use tresor_arm::{Rate, Rates, RetryAfter, WireSettings};
+use tresor_arm::{IdentityEndpoint, Rate, Rates, RetryAfter, WireSettings};
 use tresor_core::audit::AuditSettings;
 use tresor_core::hook::Hooks;
 use tresor_core::limits::Limits;
@@ -46,6 +47,7 @@ pub(crate) struct Running {
     lives: Option<Arc<Lives>>,
     handle: Handle<SocketAddr>,
     server: JoinHandle<std::io::Result<()>>,
+    identity: Option<identity::Listener>,
     data: PathBuf,
     patience: Duration,
     /// Where clients reach it.
@@ -214,10 +216,14 @@ async fn listen(
         true => Some(Lives::of(config, env, clock, service).await?),
         false => None,
     };
-    let router = match &lives {
-        Some(lives) => lives.router(),
-        None => health::beside(api(service, config).await?, service.clone()),
+    let (router, identity) = match &lives {
+        Some(lives) => (lives.router(), None),
+        None => {
+            let (api, identity) = api(service, config, &base_url).await?;
+            (health::beside(api, service.clone()), identity)
+        }
     };
+    let identity = identity::listen(config, identity).await?;
     let handle = Handle::new();
     let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls))?;
     let server = connection::bounded(server, &config.wire).handle(handle.clone());
@@ -235,6 +241,7 @@ async fn listen(
         lives,
         handle,
         server,
+        identity,
         data: config.data.clone(),
         patience: Duration::from_secs(config.shutdown.seconds),
         base_url,
@@ -243,10 +250,20 @@ async fn listen(
     })
 }
 
-/// The API; made on a thread that may block, because it reads or makes its keys.
-async fn api(service: &Arc<Service>, config: &Config) -> Result<axum::Router> {
+/// The API, and the managed identity endpoint where that is on; made on a thread that may block,
+/// because it reads or makes its keys.
+async fn api(
+    service: &Arc<Service>,
+    config: &Config,
+    base_url: &str,
+) -> Result<(axum::Router, Option<IdentityEndpoint>)> {
     let (service, settings) = (service.clone(), wire_settings(config));
-    let made = tokio::task::spawn_blocking(move || tresor_arm::app(service, settings));
+    let identity = identity::settings(config, base_url)?;
+    let made = tokio::task::spawn_blocking(move || match identity {
+        None => Ok((tresor_arm::app(service, settings)?, None)),
+        Some(identity) => tresor_arm::app_and_identity(service, settings, identity)
+            .map(|(api, endpoint)| (api, Some(endpoint))),
+    });
     made.await?.map_err(told)
 }
 
@@ -341,6 +358,8 @@ fn wire_settings(config: &Config) -> WireSettings {
         max_target: config.wire.max_target_bytes,
         max_requests: config.wire.max_requests,
         request_timeout: Duration::from_secs(config.wire.request_seconds),
+        token_lifetime: Duration::from_secs(config.tokens.lifetime_seconds),
+        signing_key_lifetime: Duration::from_secs(config.tokens.key_days * 86_400),
         rates: rates(&config.rate),
     }
 }
@@ -366,6 +385,9 @@ impl Running {
     pub(crate) async fn stop(self) -> Result<()> {
         Endpoint::withdraw(&self.data)?;
         self.handle.graceful_shutdown(Some(self.patience));
+        if let Some(identity) = self.identity {
+            identity.stop(&self.data, self.patience).await;
+        }
         let (ended, lives) = (self.server.await, self.lives);
         let rested =
             tokio::time::timeout(self.patience, present(lives.as_ref(), &self.service).stop())

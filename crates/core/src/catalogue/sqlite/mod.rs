@@ -135,6 +135,14 @@ impl Catalogue for SqliteCatalogue {
         read::record(&self.readers, "principal", SQL, &client_id.to_string()).await
     }
 
+    async fn principals(&self, after: Option<&str>, limit: u32) -> Result<Page<Principal>> {
+        page::principals(&self.readers, after, limit).await
+    }
+
+    async fn principal_count(&self) -> Result<u64> {
+        read::count(&self.readers, "SELECT count(*) FROM principals").await
+    }
+
     async fn roles(&self) -> Result<Vec<RoleDefinition>> {
         read::roles(&self.readers).await
     }

@@ -6,7 +6,7 @@ use super::row::{database, decode, instant};
 use crate::catalogue::{
     CatalogueError, JobFilter, PAGE_MAX, Page, PointFilter, ResourceFilter, Result,
 };
-use crate::model::{Job, Point, Resource};
+use crate::model::{Job, Point, Principal, Resource};
 use serde::de::DeserializeOwned;
 use sqlx::SqlitePool;
 
@@ -17,6 +17,8 @@ pub(super) const RESOURCES: &str = "SELECT key, record FROM resources \
     WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3";
 pub(super) const OF_KIND: &str = "SELECT key, record FROM resources \
     WHERE kind = ?4 AND key > ?1 AND key < ?2 ORDER BY key LIMIT ?3";
+pub(super) const PRINCIPALS: &str = "SELECT object_id, record FROM principals \
+    WHERE object_id > ?1 ORDER BY object_id LIMIT ?2";
 pub(super) const NAMING: &str = "SELECT r.key, r.record FROM instance_refs AS i \
     JOIN resources AS r ON r.key = i.instance \
     WHERE i.target = ?5 AND i.instance > ?1 AND i.instance < ?2 AND (?4 IS NULL OR r.kind = ?4) \
@@ -49,6 +51,20 @@ pub(super) async fn resources(
     }
     let rows: Vec<(String, String)> = query.fetch_all(pool).await.map_err(database)?;
     page("resource", rows, filter.limit, |(key, _)| key.clone(), |(_, record)| record)
+}
+
+pub(super) async fn principals(
+    pool: &SqlitePool,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Page<Principal>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(PRINCIPALS)
+        .bind(after.unwrap_or_default())
+        .bind(fetched(limit))
+        .fetch_all(pool)
+        .await
+        .map_err(database)?;
+    page("principal", rows, limit, |(id, _)| id.clone(), |(_, record)| record)
 }
 
 pub(super) async fn jobs(pool: &SqlitePool, filter: &JobFilter) -> Result<Page<Job>> {

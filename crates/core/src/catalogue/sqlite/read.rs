@@ -40,6 +40,12 @@ pub(super) async fn records<T: DeserializeOwned>(
     rows.iter().map(|text| decode(&what, text)).collect()
 }
 
+/// The one number that a question is answered with.
+pub(super) async fn count(pool: &SqlitePool, sql: &'static str) -> Result<u64> {
+    let found: i64 = sqlx::query_scalar(sql).fetch_one(pool).await.map_err(database)?;
+    Ok(found.unsigned_abs())
+}
+
 pub(super) async fn resource(pool: &SqlitePool, id: &ResourceId) -> Result<Option<Resource>> {
     record(pool, "resource", "SELECT record FROM resources WHERE key = ?1", id.key()).await
 }

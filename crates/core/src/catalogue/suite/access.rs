@@ -13,7 +13,7 @@ pub(super) async fn principals_are_found_both_ways(ground: &dyn Ground) {
     assert_eq!(catalogue.principal(one.object_id).await.unwrap().as_ref(), Some(&one));
     assert_eq!(catalogue.principal_by_client(one.client_id).await.unwrap().as_ref(), Some(&one));
     assert_eq!(catalogue.principal(one.client_id).await.unwrap(), None);
-    let changed = Principal { client_id: guid(5), secret_digest: None, ..one.clone() };
+    let changed = Principal { client_id: guid(5), secrets: vec![], ..one.clone() };
     catalogue.apply(vec![Write::PutPrincipal(changed.clone())]).await.unwrap();
     assert_eq!(catalogue.principal(one.object_id).await.unwrap().as_ref(), Some(&changed));
     assert_eq!(catalogue.principal_by_client(one.client_id).await.unwrap(), None);
@@ -31,6 +31,28 @@ pub(super) async fn client_ids_are_unique(ground: &dyn Ground) {
     let taken = Principal { client_id: one.client_id, ..two.clone() };
     assert_conflict(catalogue.apply(vec![Write::PutPrincipal(taken)]).await);
     assert_eq!(catalogue.principal(two.object_id).await.unwrap(), Some(two));
+}
+
+pub(super) async fn principals_come_in_pages(ground: &dyn Ground) {
+    let catalogue = ground.open().await;
+    assert_eq!(catalogue.principal_count().await.unwrap(), 0);
+    let all: Vec<Principal> = (1..=5).map(principal).collect();
+    let writes = all.iter().rev().cloned().map(Write::PutPrincipal);
+    catalogue.apply(writes.collect()).await.unwrap();
+    let (mut seen, mut after) = (vec![], None);
+    loop {
+        let page = catalogue.principals(after.as_deref(), 2).await.unwrap();
+        assert!(page.rows.len() <= 2);
+        seen.extend(page.rows);
+        // One that goes meanwhile hides no other.
+        catalogue.apply(vec![Write::DeletePrincipal(all[1].object_id)]).await.unwrap();
+        match page.after {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(seen, all);
+    assert_eq!(catalogue.principal_count().await.unwrap(), 4);
 }
 
 pub(super) async fn roles_come_and_go(ground: &dyn Ground) {

@@ -77,6 +77,7 @@ conformance!(
     access::{
         principals_are_found_both_ways,
         client_ids_are_unique,
+        principals_come_in_pages,
         roles_come_and_go,
         assignments_are_unique,
         assignments_are_found_by_scope,

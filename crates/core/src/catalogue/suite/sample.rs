@@ -211,7 +211,16 @@ pub(super) fn principal(number: u128) -> Principal {
         client_id: guid(number + 1000),
         name: format!("principal {number}"),
         kind: PrincipalKind::Application,
-        secret_digest: Some([0xa5; 32]),
+        secrets: vec![ClientSecret {
+            id: guid(number + 2000),
+            name: Some("first".into()),
+            starts: Timestamp::UNIX_EPOCH,
+            ends: None,
+            hint: "abc".into(),
+            digest: [0xa5; 32],
+        }],
+        created: Some(Timestamp::UNIX_EPOCH),
+        resource: None,
     }
 }
 

@@ -7,6 +7,7 @@ import pytest
 from journey import (
     DISK_BACKUP_READER, DISK_RESTORE_OPERATOR, DISK_SNAPSHOT_CONTRIBUTOR, LOCATION, Journey,
     instance_body, name_of, restore_body, sample, unique, vault_body)
+from test_principals import OWNER, add, make
 from wire import COMPUTE, DPP, GROUPS, ROLES, Wire
 
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
@@ -280,13 +281,17 @@ def owner_assignment(wire):
 
 @pytest.fixture
 def demoted(new_server, request):
-    """A service whose only principal gave its ownership away; it kept the parametrised role."""
+    """A service whose first principal gave its ownership away; it kept the parametrised role."""
     with new_server() as server:
         wire = Wire(server.settings)
         journey = Journey(wire)
         made = journey.protect(sample(1 << 20))
         journey.backup(made.instance)
         owner = owner_assignment(wire)
+        # Somebody who can sign in must stay Owner.
+        second = make(wire)
+        add(wire, second)
+        journey.assign("", OWNER, second["id"])
         if request.param:
             journey.assign(journey.root, request.param, owner["properties"]["principalId"])
         remove(wire, owner["id"])
