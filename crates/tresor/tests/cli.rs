@@ -116,7 +116,7 @@ fn instances_pause_change_their_policy_and_go() {
         let found = service.json(&on(words, &["-n", "inst"]));
         found["properties"]["currentProtectionState"].as_str().unwrap().to_owned()
     };
-    assert_eq!(state(&["instance", "suspend"]), "BackupSchedulesSuspended");
+    assert_eq!(state(&["instance", "suspend"]), "BackupsSuspended");
     assert_eq!(state(&["instance", "resume"]), "ProtectionConfigured");
     assert_eq!(state(&["instance", "stop"]), "ProtectionStopped");
     assert_eq!(state(&["instance", "resume"]), "ProtectionConfigured");

@@ -21,6 +21,8 @@ use uuid::Uuid;
 
 /// Changing what a signature covers changes this, so that old URLs end.
 const CONTEXT: &str = "tresor sas 1";
+/// What every URL says of its form: the version of the signature, and that it is for one blob.
+const FORM: [(&str, &str); 2] = [("sv", "2018-03-28"), ("sr", "b")];
 /// The name of every blob.
 const BLOB: &str = "disk";
 /// Longest URL of an older snapshot.
@@ -42,8 +44,9 @@ impl Plane {
     /// The signed URL of a grant.
     pub(crate) fn url(&self, base: &str, grant: &Grant) -> String {
         let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, &covered(grant)));
+        let form = FORM.map(|(name, value)| format!("{name}={value}")).join("&");
         format!(
-            "{base}/{}/{}/{BLOB}?sv=2018-03-28&sr=b&si={}&sig={signature}",
+            "{base}/{}/{}/{BLOB}?{form}&si={}&sig={signature}",
             account(grant.unique_id),
             grant.unique_id.simple(),
             grant.id
@@ -95,10 +98,16 @@ pub(super) fn claim(path: &str, query: &Query) -> Option<Claim> {
         return None;
     };
     let unique_id = Uuid::try_parse(container).ok()?;
-    if *first != account(unique_id) || blob != BLOB {
+    // Only the one way in which we write it: a URL that was changed at all is none of ours.
+    let written = *container == unique_id.simple().to_string();
+    if !written || *first != account(unique_id) || blob != BLOB {
         return None;
     }
-    let grant = Uuid::try_parse(query.get("si")?).ok()?;
+    if FORM.iter().any(|(name, value)| query.get(name) != Some(value)) {
+        return None;
+    }
+    let stated = query.get("si")?;
+    let grant = Uuid::try_parse(stated).ok().filter(|grant| grant.to_string() == stated)?;
     Some(Claim { unique_id, grant, signature: query.get("sig")?.to_owned() })
 }
 

@@ -63,13 +63,14 @@ fn check_patterns(name: &str, patterns: &[String]) -> Result<(), Fault> {
     if patterns.len() > PATTERNS_MAX {
         return Err(wrong(format!("{name}: must have at most {PATTERNS_MAX} entries.")));
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "./*-_".contains(c);
+    // Azure's own roles have `{operationName}`, to the letter.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "./*-_{}".contains(c);
     for pattern in patterns {
         if pattern.is_empty() || pattern.len() > PATTERN_MAX || !pattern.chars().all(plain) {
             let shown: String = pattern.chars().take(100).collect();
             return Err(wrong(format!(
                 "{name}: '{shown}' must have 1 to {PATTERN_MAX} letters, digits, '.', '/', '-', \
-                 '_' and '*'."
+                 '_', '{{', '}}' and '*'."
             )));
         }
     }

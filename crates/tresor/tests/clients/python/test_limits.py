@@ -27,8 +27,12 @@ def raw(wire, data, timeout=20):
     context = ssl.create_default_context(cafile=wire.settings["CA_FILE"])
     with socket.create_connection(place(wire), timeout=timeout) as plain:
         with context.wrap_socket(plain, server_hostname=place(wire)[0]) as secure:
-            secure.sendall(data)
             answer = b""
+            try:
+                secure.sendall(data)
+            except (ConnectionError, ssl.SSLError):
+                # Refused before all of it was sent; what it answered is still read.
+                pass
             while True:
                 try:
                     more = secure.recv(65536)
