@@ -148,7 +148,8 @@ impl Loader {
         Err(lost(id))
     }
 
-    /// Tries all places but the one that was found damaged.
+    /// Tries all places but the one that was found damaged; also those that others have made
+    /// known since, because they healed it.
     fn read_elsewhere<T>(
         &self,
         damaged: &Location,
@@ -157,10 +158,15 @@ impl Loader {
         then: &impl Fn(&[u8]) -> Result<T>,
         error: Error,
     ) -> Result<T> {
-        for other in self.index.locations(id)?.iter().filter(|other| *other != damaged) {
-            match self.read_at(other, kind, id, then) {
-                Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {}
-                done => return done,
+        for last in [false, true] {
+            for other in self.index.locations(id)?.iter().filter(|other| *other != damaged) {
+                match self.read_at(other, kind, id, then) {
+                    Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {}
+                    done => return done,
+                }
+            }
+            if last || !self.index.refresh()? {
+                break;
             }
         }
         Err(error)

@@ -6,9 +6,9 @@
 //! that a difference is asked against is checked like any other and names a grant of ours.
 //!
 //! What must always hold: at most [`TRANSFERS`] requests move bytes at one time, each with at most
-//! one part of [`PART`] bytes in memory, and none of them for longer than its client keeps it moving
-//! ([`watch`]). Every part is moved by [`on_blob`], which looks for the
-//! grant again: a request that began before its URL was closed does not outlive it.
+//! one part of [`PART`] bytes in memory, and none of them for longer than its client keeps it
+//! moving ([`watch`]). Every part is moved by [`on_blob`], which looks for the grant again: a
+//! request that began before its URL was closed does not outlive it.
 
 mod condition;
 mod digest;

@@ -170,7 +170,8 @@ async fn receive(body: Body, expected: u64, silence: Duration) -> Result<Bytes, 
     Ok(bytes.freeze())
 }
 
-/// The body did not come. Storage clients send a request again after a 408, and give up after a 400.
+/// The body did not come. Storage clients send a request again after a 408, and give up after a
+/// 400.
 fn late(waited: Duration) -> BlobFault {
     let message = format!("The body did not arrive within {} s.", waited.as_secs_f32());
     BlobFault::new(StatusCode::REQUEST_TIMEOUT, "OperationTimedOut", message)

@@ -27,8 +27,8 @@ struct Watched {
     parts: Parts,
     rest: Bytes,
     place: Seat,
-    /// Tells that a piece was asked for, and whether it is being read for the client; the watch ends
-    /// when this is dropped.
+    /// Tells that a piece was asked for, and whether it is being read for the client; the watch
+    /// ends when this is dropped.
     asked: watch::Sender<bool>,
 }
 

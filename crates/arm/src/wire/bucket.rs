@@ -1,8 +1,8 @@
 //! Token buckets: how much of something each of many may do over time.
 //!
-//! A bucket holds `burst` tokens and gets `per_minute` back; whoever finds it empty is told how long
-//! to wait. At most [`KEYS_MAX`] buckets are kept, whatever number of keys come: full ones are the
-//! same as none and go first, then those that were used longest ago. So who has more keys than
+//! A bucket holds `burst` tokens and gets `per_minute` back; whoever finds it empty is told how
+//! long to wait. At most [`KEYS_MAX`] buckets are kept, whatever number of keys come: full ones are
+//! the same as none and go first, then those that were used longest ago. So who has more keys than
 //! that (a network of many addresses) can have old buckets forgotten, and no more than that.
 //!
 //! The `governor` crate does the same sum. It keeps its keys without a bound and brings a clock of

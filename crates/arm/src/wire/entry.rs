@@ -1,10 +1,10 @@
 //! The way of a request from HTTP to its handler and back.
 //!
 //! The gates stand in one order for every route, so that none can be forgotten: framing, size,
-//! route, place, token, rate, api-version, subscription, right, body, audit. Routes that take no token have fewer
-//! places, smaller bodies and less patience, and their bodies are never parsed here. A handler
-//! runs in a task of its own: a client that hangs up cannot stop it halfway, and a panic becomes
-//! a 500 of the usual shape.
+//! route, place, token, rate, api-version, subscription, right, body, audit. Routes that take no
+//! token have fewer places, smaller bodies and less patience, and their bodies are never parsed
+//! here. A handler runs in a task of its own: a client that hangs up cannot stop it halfway, and a
+//! panic becomes a 500 of the usual shape.
 
 use super::audit::{Open, Trail};
 use super::body::Dialect;

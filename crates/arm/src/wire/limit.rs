@@ -1,7 +1,7 @@
 //! How often each may ask.
 //!
-//! - A principal has three buckets, as in Azure: reads, writes, deletes. What is left in them stands
-//!   in the header of every answer.
+//! - A principal has three buckets, as in Azure: reads, writes, deletes. What is left in them
+//!   stands in the header of every answer.
 //! - An address has one for requests that show no valid token. It never stands in the way of who
 //!   has one, behind whatever address.
 //! - Wrong secrets are counted by client id *and* address. When that bucket is empty no secret is

@@ -1,9 +1,9 @@
 //! What was deleted and can be had back: instances inside their vault, vaults beside all groups.
 //!
-//! A deleted vault lies at `.../locations/{location}/deletedVaults/{unique id}` with everything that
-//! was in it below, so its name and its group are free at once and several deleted vaults may have
-//! had one name. Its identity stays, with the roles that it was given elsewhere; nobody can act for
-//! it meanwhile. What comes back is the same: unique ids, points, times of purge.
+//! A deleted vault lies at `.../locations/{location}/deletedVaults/{unique id}` with everything
+//! that was in it below, so its name and its group are free at once and several deleted vaults may
+//! have had one name. Its identity stays, with the roles that it was given elsewhere; nobody can
+//! act for it meanwhile. What comes back is the same: unique ids, points, times of purge.
 
 use super::instance::protector;
 use super::resource::INSTANCES;

@@ -1,8 +1,8 @@
 //! Raw images on the host, to import from.
 //!
 //! Only regular files inside allowed folders are opened. The path is resolved first, and then
-//! opened below the allowed folder with the kernel refusing every symbolic link on the way, so
-//! that a link put there in between is an error and not a way out. Of files elsewhere a refusal tells
+//! opened below the allowed folder with the kernel refusing every symbolic link on the way, so that
+//! a link put there in between is an error and not a way out. Of files elsewhere a refusal tells
 //! nothing, not even whether they are there.
 
 use crate::error::{Error, ErrorKind, Result};

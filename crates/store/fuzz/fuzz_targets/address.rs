@@ -6,7 +6,8 @@ use libfuzzer_sys::fuzz_target;
 use tresor_input::Address;
 
 // Whatever is taken for a bucket holds no credentials, and errors do not repeat any.
-fuzz_target!(|text: &str| {
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
     match Address::parse(OsStr::new(text)) {
         Ok(Address::Folder(folder)) => assert!(!folder.as_os_str().is_empty()),
         Ok(Address::Bucket(bucket)) => {

@@ -188,8 +188,8 @@ pub(crate) fn advice(error: &anyhow::Error) -> Option<String> {
     link.is_timeout().then(|| "the service did not answer in time; see its log".to_owned())
 }
 
-/// Whether an error is about the certificate of the other side. What an I/O error wraps is not among
-/// its sources, and it may wrap another one.
+/// Whether an error is about the certificate of the other side. What an I/O error wraps is not
+/// among its sources, and it may wrap another one.
 fn is_certificate(link: &(dyn std::error::Error + 'static)) -> bool {
     use rustls::Error as Tls;
     if let Some(error) = link.downcast_ref::<Tls>() {

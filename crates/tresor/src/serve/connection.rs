@@ -2,8 +2,8 @@
 //! may say or take nothing.
 //!
 //! A connection costs memory before any request on it can be judged, so the number is bounded where
-//! connections are accepted, in all and for one address: nobody can take all places. One too many is
-//! closed at once: clients try again, and those that are being served are not slowed down.
+//! connections are accepted, in all and for one address: nobody can take all places. One too many
+//! is closed at once: clients try again, and those that are being served are not slowed down.
 //!
 //! Silence is bounded in both directions. Whoever opens a connection has [`HEAD`] to send the first
 //! bytes, and again for each head of a request on HTTP/1; whoever reads nothing of what is sent
