@@ -27,6 +27,10 @@ def raw(wire, data, timeout=20):
     context = ssl.create_default_context(cafile=wire.settings["CA_FILE"])
     with socket.create_connection(place(wire), timeout=timeout) as plain:
         with context.wrap_socket(plain, server_hostname=place(wire)[0]) as secure:
+            try:
+                secure.sendall(data)
+            except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
+                pass  # Refused before all was sent; what was answered is still read.
             answer = b""
             try:
                 secure.sendall(data)
