@@ -32,11 +32,6 @@ def raw(wire, data, timeout=20):
             except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
                 pass  # Refused before all was sent; what was answered is still read.
             answer = b""
-            try:
-                secure.sendall(data)
-            except (ConnectionError, ssl.SSLError):
-                # Refused before all of it was sent; what it answered is still read.
-                pass
             while True:
                 try:
                     more = secure.recv(65536)
