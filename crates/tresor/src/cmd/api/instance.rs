@@ -304,7 +304,7 @@ async fn resume(session: &Session, pause: Pause) -> Result<()> {
     let found = pause.at.find(session).await?;
     let id = text(&found, "/id").context("the backup instance has no id")?;
     let action = match text(&found, "/properties/currentProtectionState") {
-        Some("BackupSchedulesSuspended") => "resumeBackups",
+        Some("BackupsSuspended" | "BackupSchedulesSuspended") => "resumeBackups",
         _ => "resumeProtection",
     };
     act(session, id, action, pause.waiting.no_wait).await
