@@ -119,7 +119,8 @@ def test_damage_is_an_error(made, tmp_path):
     subprocess.run(["cp", "-r", store, copy], check=True)
     rng = random.Random(5)
     for path in sorted(path for path in copy.rglob("*") if path.is_file()):
-        if ".staging" in path.parts or path.parent.name == "keys":
+        # The bytes of the reserve mean nothing; each copy of the keys stands for the others.
+        if {".staging", "reserve"} & set(path.parts) or path.parent.name == "keys":
             continue
         data = bytearray(path.read_bytes())
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
