@@ -29,6 +29,8 @@ def test_metadata(wire):
     "/{tenant}/v2.0/.well-known/openid-configuration",
     "/{tenant}/.well-known/openid-configuration",
     "/adfs/.well-known/openid-configuration",
+    "/adfs/v2.0/.well-known/openid-configuration",
+    "/adfs/{tenant}/.well-known/openid-configuration",
     "/adfs/{tenant}/v2.0/.well-known/openid-configuration"])
 def test_discovery(wire, path):
     tenant = wire.settings["TENANT_ID"]
@@ -58,7 +60,7 @@ def test_every_place_of_the_keys(wire):
     tenant = wire.settings["TENANT_ID"]
     found = [wire.get(path, token=None) for path in (
         f"/{tenant}/discovery/v2.0/keys", f"/{tenant}/discovery/keys", "/adfs/discovery/keys",
-        f"/adfs/{tenant}/discovery/v2.0/keys")]
+        f"/adfs/{tenant}/discovery/keys", f"/adfs/{tenant}/discovery/v2.0/keys")]
     assert found[0]["keys"] and all(keys == found[0] for keys in found)
 
 

@@ -39,6 +39,9 @@ def test_identities_are_resources(wire, journey):
     assert wire.get(made["id"], MSI) == made
     again = wire.request("PUT", made["id"], {"location": LOCATION}, MSI)
     assert again.status == 200 and again.json()["properties"] == made["properties"]
+    tagged = wire.request("PATCH", made["id"], {"tags": {"c": "d"}}, MSI)
+    assert tagged.status == 200 and tagged.json()["tags"] == {"c": "d"}, tagged
+    assert tagged.json()["properties"] == made["properties"]
     kind = "providers/Microsoft.ManagedIdentity/userAssignedIdentities"
     for scope in (group, journey.root):
         assert made["id"] in [one["id"] for one in wire.list(f"{scope}/{kind}", MSI)]
