@@ -112,7 +112,7 @@ struct Old<'a> {
     /// The map that the new one is made from; of zeros where everything is read.
     map: Tree,
     /// The parent's map where everything is read all the same: a chunk that it has at the same
-    /// place is hashed, and nothing more.
+    /// place is hashed and looked up, not cut.
     alike: Option<Tree>,
     /// Tidy ranges of the parent that cannot be read; they are stored anew.
     wounds: &'a [Range<u64>],
