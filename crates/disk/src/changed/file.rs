@@ -94,6 +94,11 @@ impl MapFile {
         Ok(map)
     }
 
+    /// Makes durable what another process may have written.
+    pub(crate) fn settle(&self) -> Result<()> {
+        durable::sync_all(&self.file)
+    }
+
     /// Writes the next header into the slot that the current one does not use.
     pub(crate) fn write_header(&self, header: &Header) -> Result<()> {
         fail_point!("disk.map.write", |_| Err(injected()));

@@ -1,6 +1,6 @@
 //! Campaigns: random steps and power losses, with every sync and with each kind of them left out.
 
-use super::model::{Run, SIZE, Step};
+use super::model::{Cut, Run, SIZE, Step};
 use crate::SECTOR;
 use crate::changed::{UNIT, WINDOW};
 use crate::durable::power::{self, Omit};
@@ -36,18 +36,22 @@ fn some_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Steps, and for some of them after how many inner steps the power fails.
-fn some_steps() -> impl Strategy<Value = Vec<(Step, Option<u64>)>> {
-    let cut = prop_oneof![6 => Just(None), 1 => (0u64..8).prop_map(Some)];
+/// Steps, and for some of them after how many inner steps the power fails or the process ends.
+fn some_steps() -> impl Strategy<Value = Vec<(Step, Option<Cut>)>> {
+    let cut = prop_oneof![
+        12 => Just(None),
+        2 => (0u64..12).prop_map(|after| Some(Cut::Power(after))),
+        1 => (0u64..12).prop_map(|after| Some(Cut::Kill(after))),
+    ];
     prop::collection::vec((some_step(), cut), 1..60)
 }
 
-fn campaign(steps: Vec<(Step, Option<u64>)>, seed: u64, omit: Omit) {
+fn campaign(steps: Vec<(Step, Option<Cut>)>, seed: u64, omit: Omit) {
     let mut run = Run::new(seed);
     power::omit(omit);
     for (step, cut) in steps {
         match cut {
-            Some(after) => run.step_cut(step, after),
+            Some(cut) => run.step_cut(step, cut),
             None => run.step(step).unwrap(),
         }
     }
@@ -59,6 +63,25 @@ proptest! {
     #[test]
     fn the_marks_cover_and_views_stand_still(steps in some_steps(), seed in any::<u64>()) {
         campaign(steps, seed, Omit::Nothing);
+    }
+}
+
+/// A process is killed after it wrote an intent and before the sync: the next one finds the intent
+/// and must not rely on it before it is durable.
+#[test]
+fn what_a_killed_process_left_is_made_durable_before_it_is_believed() {
+    for (seed, after) in (0..16).flat_map(|seed| (0..12).map(move |after| (seed, after))) {
+        for last in [Step::Write(0, 1), Step::Adopt] {
+            let mut run = Run::new(seed);
+            for step in [Step::Freeze, Step::Adopt, Step::Write(300, 1), Step::Freeze] {
+                run.step(step).unwrap();
+            }
+            run.step_cut(last, Cut::Kill(after));
+            for step in [Step::Write(0, 1), Step::Flush, Step::PowerLoss] {
+                run.step(step).unwrap();
+            }
+            run.finish();
+        }
     }
 }
 

@@ -42,6 +42,13 @@ pub(super) enum Step {
     PowerLoss,
 }
 
+/// What ends a step after some inner steps.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cut {
+    Power(u64),
+    Kill(u64),
+}
+
 struct Base {
     root: [u8; 32],
     content: Content,
@@ -204,13 +211,21 @@ impl Run {
         done
     }
 
-    /// Takes a step while the power fails, and comes back.
-    pub(super) fn step_cut(&mut self, step: Step, after: u64) {
+    /// Takes a step that is cut somewhere inside, and comes back.
+    pub(super) fn step_cut(&mut self, step: Step, cut: Cut) {
+        let (Cut::Power(after) | Cut::Kill(after)) = cut;
         power::cut_after(Some(after));
-        // Whether it was cut or not, the power goes now.
+        // Whether it was cut or not, the power goes now, or the process ends.
         let _cut: Result<()> = self.step(step);
         power::cut_after(None);
-        self.lose_power();
+        match cut {
+            Cut::Power(_) => self.lose_power(),
+            Cut::Kill(_) => {
+                self.stop();
+                self.now = self.content();
+                self.open();
+            }
+        }
     }
 
     fn write(&mut self, range: &Range<u64>) -> Result<()> {
@@ -395,16 +410,8 @@ impl Run {
     fn lose_power(&mut self) {
         self.stop();
         self.lose_map();
-        let data = OpenOptions::new().read(true).write(true).open(&self.path).unwrap();
-        let length = data.metadata().unwrap().len();
-        let mut content = vec![0; (length / SECTOR) as usize];
-        for extent in crate::extent::data(&data, &(0..length)).unwrap() {
-            for sector in extent.start / SECTOR..extent.end.div_ceil(SECTOR) {
-                let mut tag = [0; 2];
-                data.read_exact_at(&mut tag, sector * SECTOR).unwrap();
-                content[sector as usize] = u16::from_le_bytes(tag);
-            }
-        }
+        let mut content = self.content();
+        let data = OpenOptions::new().write(true).open(&self.path).unwrap();
         for (sector, tag) in content.iter_mut().enumerate() {
             let durable = self.synced.get(sector).copied().unwrap_or(0);
             if *tag != durable && self.chance() {
@@ -415,6 +422,21 @@ impl Run {
         self.synced.clone_from(&content);
         self.now = content;
         self.open();
+    }
+
+    /// The tags that the data has.
+    fn content(&self) -> Content {
+        let data = OpenOptions::new().read(true).open(&self.path).unwrap();
+        let length = data.metadata().unwrap().len();
+        let mut content = vec![0; (length / SECTOR) as usize];
+        for extent in crate::extent::data(&data, &(0..length)).unwrap() {
+            for sector in extent.start / SECTOR..extent.end.div_ceil(SECTOR) {
+                let mut tag = [0; 2];
+                data.read_exact_at(&mut tag, sector * SECTOR).unwrap();
+                content[sector as usize] = u16::from_le_bytes(tag);
+            }
+        }
+        content
     }
 
     fn lose_map(&mut self) {

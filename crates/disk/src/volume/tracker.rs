@@ -85,6 +85,10 @@ impl Tracker {
             Some((map, _)) => map,
             None => MapFile::replace(&folder, &header, std::iter::empty())?,
         };
+        // Whoever was here before may have been killed between a change of the map and its sync:
+        // what is read now, and believed to be on the disk, must be there.
+        map.settle()?;
+        folder.sync()?;
         let marks = map.read(length.div_ceil(crate::changed::WINDOW))?;
         let (live, intents) = in_memory(marks, length);
         let mut tracker = Self {
