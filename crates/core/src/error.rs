@@ -61,7 +61,6 @@ pub enum FaultKind {
     PointDamaged,
     StoreFull,
     Cancelled,
-    SoftDeletedExists,
     GuardRefused,
     GuardInUse,
     ExclusionRefused,

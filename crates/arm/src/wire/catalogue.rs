@@ -124,7 +124,6 @@ fn answer(kind: FaultKind, backup: bool) -> (u16, &'static str) {
         (K::PointDamaged, _) => (400, "UserErrorRecoveryPointDamaged"),
         (K::StoreFull, _) => (507, "InsufficientStorage"),
         (K::Cancelled, _) => (400, "UserErrorOperationCancelled"),
-        (K::SoftDeletedExists, _) => (400, "UserErrorDppSoftDeletedInstanceExists"),
         (K::GuardRefused, _) => (403, "LinkedAuthorizationFailed"),
         (K::GuardInUse, _) => (409, "UserErrorResourceGuardInUse"),
         (K::ExclusionRefused, _) => (400, "BMSUserErrorInvalidCriticalOperationExclusionList"),
@@ -202,10 +201,6 @@ const ACTIONS: &[(FaultKind, &str)] = &[
     (K::PointDamaged, "Use another recovery point."),
     (K::StoreFull, "Free space in the store or make it larger."),
     (K::Cancelled, "Start the operation again."),
-    (
-        K::SoftDeletedExists,
-        "Undelete the soft-deleted backup instance, or wait until it is purged.",
-    ),
     (K::GuardRefused, "Ask the owner of the resource guard for the role Backup MUA Operator."),
     (K::GuardInUse, "Delete the proxies that use the resource guard first."),
     (K::ExclusionRefused, "Exclude only operations that a resource guard can leave unprotected."),

@@ -237,6 +237,12 @@ impl Source for ViewSource<'_> {
 pub(super) struct VolumeSink(pub(super) Arc<Volume>);
 
 impl tresor_store::Sink for VolumeSink {
+    /// A volume finds its space as bytes come: what a stop leaves half written is no more than
+    /// what was written.
+    fn reserve(&self, _range: Range<u64>) -> std::io::Result<()> {
+        Ok(())
+    }
+
     fn write_at(&self, data: &[u8], offset: u64) -> std::io::Result<()> {
         self.0.write_at(data, offset).map_err(std::io::Error::other)
     }
