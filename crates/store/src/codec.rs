@@ -3,11 +3,10 @@
 //! What was compressed is decompressed and compared before it is stored (if the store's
 //! configuration says so): bad memory is then found while the source still has the bytes.
 
-use std::io::Cursor;
-
 use zstd::bulk::{Compressor, Decompressor};
 
 use crate::error::{Error, Result};
+use crate::memory::Memory;
 
 /// How the bytes of a frame are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,26 +49,24 @@ impl Encoder {
     }
 
     /// Appends the smaller one of `raw` and its compressed form to `out`.
-    pub(crate) fn append(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<Encoding> {
-        let start = out.len();
-        out.reserve(zstd::zstd_safe::compress_bound(raw.len()));
-        let mut at = Cursor::new(std::mem::take(out));
-        at.set_position(start as u64);
-        let compressed = self.compressor.compress_to_buffer(raw, &mut at);
-        *out = at.into_inner();
-        compressed.map_err(|e| Error::internal("compression failed").because(e))?;
-        let packed = out.get(start..).unwrap_or_default();
-        if packed.len() >= raw.len() {
-            out.truncate(start);
-            out.extend_from_slice(raw);
+    pub(crate) fn append(&mut self, raw: &[u8], out: &mut Memory) -> Result<Encoding> {
+        let spare = out.spare(zstd::zstd_safe::compress_bound(raw.len()))?;
+        let len = self
+            .compressor
+            .compress_to_buffer(raw, spare)
+            .map_err(|e| Error::internal("compression failed").because(e))?;
+        if len >= raw.len() {
+            out.extend(raw)?;
             return Ok(Encoding::Raw);
         }
+        let packed = spare.get(..len).unwrap_or_default();
         if let Some(checker) = &mut self.checker
             && checker.decode(Encoding::Zstd, packed, raw.len())? != raw
         {
             let context = "compressed bytes do not decompress to what they were: check the memory";
             return Err(Error::corrupt(context));
         }
+        out.take(len);
         Ok(Encoding::Zstd)
     }
 }

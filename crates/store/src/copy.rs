@@ -335,6 +335,10 @@ struct Piece<'a> {
 }
 
 impl Sink for Piece<'_> {
+    fn reserve(&self, _range: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         let start = (offset - self.offset) as usize;
         let mut buf = self.buf.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -46,7 +45,7 @@ impl Env {
     pub fn system() -> Self {
         Self {
             clock: Arc::new(SystemClock { start: Instant::now() }),
-            chance: Arc::new(SystemChance(SystemRandom::new())),
+            chance: Arc::new(SystemChance),
         }
     }
 
@@ -118,11 +117,13 @@ impl Clock for SystemClock {
     }
 }
 
-struct SystemChance(SystemRandom);
+/// The kernel's generator, asked each time: one of our own would take longer to begin (that of
+/// aws-lc 30 ms in each process) than a short command takes.
+struct SystemChance;
 
 impl Chance for SystemChance {
     fn fill(&self, out: &mut [u8]) {
-        if self.0.fill(out).is_err() {
+        if getrandom::fill(out).is_err() {
             // Going on with predictable keys would be worse than stopping.
             tracing::error!("the system's random generator failed");
             std::process::abort();

@@ -1,13 +1,12 @@
 //! One plan of fetches for all who read many frames.
 //!
 //! Frames that lie close together in a pack come in one request, together with what lies between
-//! them; each request is bounded. What was fetched belongs to whoever fetched it, so that frames
-//! are decrypted where they lie.
+//! them; each request is bounded.
 
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::field::part_mut;
+use crate::field::part;
 use crate::margins;
 use crate::pack::{Location, Pack};
 
@@ -41,9 +40,9 @@ pub(crate) fn plan<T>(sorted: impl IntoIterator<Item = (Location, T)>) -> Vec<Fe
 
 impl<T> Fetch<T> {
     /// The frame at a place of this request, in the bytes that it brought.
-    pub(crate) fn frame<'b>(&self, at: &Location, bytes: &'b mut [u8]) -> Result<&'b mut [u8]> {
+    pub(crate) fn frame<'b>(&self, at: &Location, bytes: &'b [u8]) -> Result<&'b [u8]> {
         let start = (u64::from(at.offset) - self.range.start) as usize;
-        part_mut(bytes, start..start + at.len as usize)
+        part(bytes, start..start + at.len as usize)
     }
 }
 
@@ -80,10 +79,10 @@ mod tests {
             (third + most..third + most + 10, 1),
         ];
         assert_eq!(told, expected);
-        let mut bytes: Vec<u8> = (0..60 + gap).map(|place| place as u8).collect();
+        let bytes: Vec<u8> = (0..60 + gap).map(|place| place as u8).collect();
         let first = planned.first().unwrap();
         let [frame, end] = [at(1, 150 + gap, 10), at(1, 160 + gap, 10)];
-        assert_eq!(first.frame(&frame, &mut bytes).unwrap()[0], (50 + gap) as u8);
-        assert!(first.frame(&end, &mut bytes).is_err());
+        assert_eq!(first.frame(&frame, &bytes).unwrap()[0], (50 + gap) as u8);
+        assert!(first.frame(&end, &bytes).is_err());
     }
 }

@@ -16,7 +16,7 @@ use crate::fixture::{env, ring};
 use crate::id::{Hasher, Id, Kind};
 use crate::keys::{self, KeyRing, TAG};
 use crate::map::Node;
-use crate::pack::{FRAME_HEAD, FrameHead, Location, Pack, open_frame};
+use crate::pack::{FRAME_HEAD, FrameHead, Keys, Location, Opener, Pack};
 use crate::pin::{PinRecord, WriterRecord};
 use crate::point::{PointKey, PointRecord};
 use crate::seal::{self, Record};
@@ -83,7 +83,7 @@ pub fn frame(bytes: &[u8]) {
     let Ok(mut found) = FrameHead::decode(&with_sum(head)) else { return };
     let text = bytes.get(FRAME_HEAD..).unwrap_or_default();
     let pack = Pack { name: Uuid::nil(), salt: [5; 32], epoch: 1, size: 0 };
-    let (Ok(key), Ok(mut decoder)) = (pack.key(&RING), Decoder::new()) else { return };
+    let (Ok(key), Ok(mut opener)) = (pack.key(&RING), Opener::new()) else { return };
     // Half of them say the truth about their length.
     if found.number % 2 == 0 {
         found.stored = narrow(text.len() + TAG).unwrap_or_default();
@@ -97,7 +97,8 @@ pub fn frame(bytes: &[u8]) {
     let at = Location { pack, offset: 68, len: 0 };
     let hasher = Hasher::new(&RING.domain.id_key);
     let what = (found.kind, found.id);
-    if let Ok(raw) = open_frame(&RING, &hasher, &key, &at, what, &mut frame, &mut decoder) {
+    let keys = Keys { ring: &RING, hasher: &hasher, key: &key };
+    if let Ok(raw) = opener.open(keys, &at, what, &frame) {
         assert!(hasher.id(found.kind, raw) == found.id);
     }
 }

@@ -8,6 +8,7 @@ use crate::config::{self, StoreConfig};
 use crate::fixture::{STORE, env, ring};
 use crate::id::{Hasher, Id, Kind, hex};
 use crate::map::{Item, Node, Tree};
+use crate::memory::Pool;
 use crate::pack::{FrameHead, Pack, Writer, encode_pack_head};
 use crate::point::{PointKey, PointRecord};
 use crate::seal::{self, Record};
@@ -101,7 +102,8 @@ fn packs_and_frames() {
         format!("{}0101000007000000e803000000000100{}03aed007", text(b"TFRM"), text(&[9; 32]));
     assert_eq!(text(&out), expected);
     assert_eq!(FrameHead::decode(&out).unwrap(), frame);
-    let mut writer = Writer::new(&ring(), &env(), Kind::Chunk, vec![1; 9]).unwrap();
+    let memory = Pool::new(0).lend(9).unwrap();
+    let mut writer = Writer::new(&ring(), &env(), Kind::Chunk, memory).unwrap();
     let mut encoder = Encoder::new(1, true).unwrap();
     writer.encode(Id([9; 32]), b"bytes", &mut encoder).unwrap();
     writer.encode(Id([8; 32]), b"more", &mut encoder).unwrap();

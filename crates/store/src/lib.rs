@@ -103,6 +103,7 @@ mod keys;
 mod load;
 mod map;
 mod margins;
+mod memory;
 mod object;
 mod pack;
 mod pin;

@@ -4,10 +4,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::cache::Cache;
-use crate::codec::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Hasher, Id, Kind};
 use crate::index::Index;
@@ -15,12 +15,7 @@ use crate::keys::{KeyRing, ObjectKey};
 use crate::map::Node;
 use crate::margins;
 use crate::object::Objects;
-use crate::pack::{Location, Pack, open_frame, open_frame_into};
-
-/// Buffers of one thread that decodes frames.
-pub(crate) struct Bench {
-    pub(crate) decoder: Decoder,
-}
+use crate::pack::{Keys, Location, Opener, Pack};
 
 /// Reads from packs.
 pub(crate) struct Loader {
@@ -31,7 +26,7 @@ pub(crate) struct Loader {
     nodes: Cache<Id, Arc<Node>>,
     chunks: Cache<Id, Arc<Vec<u8>>>,
     keys: Cache<Uuid, Arc<ObjectKey>>,
-    benches: Mutex<Vec<Bench>>,
+    openers: Mutex<Vec<Opener>>,
 }
 
 impl Loader {
@@ -45,7 +40,7 @@ impl Loader {
             nodes: Cache::new(margins::NODE_CACHE),
             chunks: Cache::new(margins::CHUNK_CACHE),
             keys: Cache::new(margins::PACK_KEYS),
-            benches: Mutex::new(Vec::new()),
+            openers: Mutex::new(Vec::new()),
         }
     }
 
@@ -84,9 +79,8 @@ impl Loader {
     }
 
     /// Bytes of a pack.
-    pub(crate) fn fetch(&self, pack: &Pack, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
-        let bytes = self.objects.get_range(&pack.object(), range)?;
-        Ok(bytes.try_into_mut().map_or_else(|shared| shared.to_vec(), Vec::from))
+    pub(crate) fn fetch(&self, pack: &Pack, range: std::ops::Range<u64>) -> Result<Bytes> {
+        self.objects.get_range(&pack.object(), range)
     }
 
     /// Opens one frame and hands what it holds to `then`.
@@ -94,14 +88,13 @@ impl Loader {
         &self,
         at: &Location,
         what: (Kind, Id),
-        frame: &mut [u8],
+        frame: &[u8],
         then: impl FnOnce(&[u8]) -> Result<T>,
     ) -> Result<T> {
-        let mut bench = self.bench()?;
+        let mut opener = self.opener()?;
         let key = self.key(&at.pack)?;
-        let raw = open_frame(&self.ring, &self.hasher, &key, at, what, frame, &mut bench.decoder)?;
-        let out = then(raw)?;
-        self.benches.lock().unwrap_or_else(PoisonError::into_inner).push(bench);
+        let out = then(opener.open(self.keys(&key), at, what, frame)?)?;
+        self.openers.lock().unwrap_or_else(PoisonError::into_inner).push(opener);
         Ok(out)
     }
 
@@ -110,11 +103,11 @@ impl Loader {
         &self,
         at: &Location,
         id: Id,
-        frame: &mut [u8],
-        tools: (&mut Decoder, &mut [u8]),
+        frame: &[u8],
+        (opener, out): (&mut Opener, &mut [u8]),
     ) -> Result<()> {
         let key = self.key(&at.pack)?;
-        open_frame_into(&self.ring, &self.hasher, &key, at, (Kind::Chunk, id), frame, tools)
+        opener.open_into(self.keys(&key), at, (Kind::Chunk, id), frame, out)
     }
 
     /// Reads `id` from the first of its places that is whole.
@@ -179,11 +172,10 @@ impl Loader {
         id: &Id,
         then: &impl Fn(&[u8]) -> Result<T>,
     ) -> Result<T> {
-        let mut frame = self.frame(at)?;
-        self.open(at, (kind, *id), &mut frame, then)
+        self.open(at, (kind, *id), &self.frame(at)?, then)
     }
 
-    fn frame(&self, at: &Location) -> Result<Vec<u8>> {
+    fn frame(&self, at: &Location) -> Result<Bytes> {
         let start = u64::from(at.offset);
         self.fetch(&at.pack, start..start + u64::from(at.len))
     }
@@ -197,9 +189,13 @@ impl Loader {
         Ok(key)
     }
 
-    fn bench(&self) -> Result<Bench> {
-        let free = self.benches.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        free.map_or_else(|| Ok(Bench { decoder: Decoder::new()? }), Ok)
+    fn keys<'a>(&'a self, key: &'a ObjectKey) -> Keys<'a> {
+        Keys { ring: &self.ring, hasher: &self.hasher, key }
+    }
+
+    fn opener(&self) -> Result<Opener> {
+        let free = self.openers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.map_or_else(Opener::new, Ok)
     }
 }
 

@@ -39,6 +39,18 @@ pub(crate) const PACKS_WAITING: usize = 0;
 /// Bytes from which on a file is written past the page cache.
 pub(crate) const DIRECT_LEAST: usize = 1 << 20;
 
+/// Bytes from which on a part of a file is read past the page cache.
+pub(crate) const DIRECT_READ: u64 = 256 << 10;
+
+/// Bytes of memory for reads past the page cache that are kept for the next ones.
+pub(crate) const READ_POOL: usize = 32 << 20;
+
+/// Bytes of memory for packs that are kept for the next ones.
+pub(crate) const PACK_POOL: usize = 48 << 20;
+
+/// Room of a new pack beyond the bytes at which it is full: for the frame that fills it.
+pub(crate) const PACK_SPARE: usize = 512 << 10;
+
 /// Bytes of one write past the page cache.
 pub(crate) const DIRECT_PIECE: usize = 1 << 20;
 
@@ -63,6 +75,9 @@ pub(crate) const FETCHES_WAITING: usize = 2 * RESTORE_WORKERS;
 
 /// Bytes of neighbouring chunks that are written to the target of a restore at once.
 pub(crate) const WRITE: usize = 1 << 20;
+
+/// Chunk references in the first batch of a restore; each later one has twice as many.
+pub(crate) const RESTORE_FIRST: usize = 1 << 9;
 
 /// Chunk references sorted by pack at once during a restore.
 pub(crate) const RESTORE_BATCH: usize = 1 << 15;

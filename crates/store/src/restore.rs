@@ -2,9 +2,9 @@
 //!
 //! Chunks are fetched in the order of packs, not of the disk: one request brings many of them.
 //! References are taken from the map a batch at a time, so memory is bounded; while one batch is
-//! written the next one is planned. A worker decrypts what it fetched in place and decodes it to
-//! where it is written from; neighbours are written together. What is written has been hashed
-//! and compared with its id.
+//! written the next one is planned. The first one is small, so that work begins at once. A worker
+//! decodes what it fetched to where it is written from; neighbours are written together. What is
+//! written has been hashed and compared with its id.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,13 +13,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crate::chunk::BLOCK;
-use crate::codec::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch;
 use crate::field::{part, part_mut};
 use crate::margins;
-use crate::pack::Location;
+use crate::memory::Memory;
+use crate::pack::{Location, Opener};
 use crate::read::{Placed, Reader};
 use crate::source::{Sink, Watch, clip, except, tidy};
 
@@ -129,9 +128,11 @@ impl Job<'_> {
     /// Plans batch after batch.
     fn plan_all(&self, send: &SyncSender<Fetch>) -> Result<()> {
         let (mut next, mut done) = (Some(self.range.start), self.range.start);
+        let mut most = margins::RESTORE_FIRST;
         while let Some(from) = next {
             let mut batch = Vec::new();
-            next = self.gather(from, &mut batch)?;
+            next = self.gather(from, most, &mut batch)?;
+            most = (2 * most).min(margins::RESTORE_BATCH);
             let stored = batch.iter().map(|p| self.inside(p)).sum::<u64>();
             let end = next.unwrap_or(self.range.end);
             self.watch.advance((end - done).saturating_sub(stored), 0);
@@ -146,10 +147,11 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Collects a batch of references; returns where the next one begins.
-    fn gather(&self, from: u64, batch: &mut Vec<Placed>) -> Result<Option<u64>> {
+    /// Collects a batch of about `most` references, as far as there are; returns where the
+    /// next one begins.
+    fn gather(&self, from: u64, most: usize, batch: &mut Vec<Placed>) -> Result<Option<u64>> {
         let mut next = Some(from);
-        while let Some(at) = next.filter(|_| batch.len() < margins::RESTORE_BATCH) {
+        while let Some(at) = next.filter(|_| batch.len() < most) {
             next = self.reader.placed(at..self.range.end, batch)?;
         }
         Ok(next)
@@ -228,7 +230,7 @@ impl Job<'_> {
 
     fn fetch(&self, fetch: &Fetch, desk: &mut Desk) -> Result<()> {
         let loader = &self.reader.store.inner().loader;
-        let mut bytes = match loader.fetch(&fetch.pack, fetch.range.clone()) {
+        let bytes = match loader.fetch(&fetch.pack, fetch.range.clone()) {
             // Moved to another pack, or truncated: one by one, each is looked for again.
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
                 return self.one_by_one(&fetch.frames);
@@ -244,9 +246,9 @@ impl Job<'_> {
             if !desk.run.fits(first) {
                 self.flush(&mut desk.run)?;
             }
-            let frame = fetch.frame(at, &mut bytes)?;
+            let frame = fetch.frame(at, &bytes)?;
             let raw = desk.run.room(first.len as usize)?;
-            match loader.open_into(at, first.id, frame, (&mut desk.decoder, raw)) {
+            match loader.open_into(at, first.id, frame, (&mut desk.opener, raw)) {
                 // This place is damaged; there may be another one.
                 Err(e) if e.kind() == ErrorKind::Corrupt => {
                     self.one_by_one(same)?;
@@ -332,15 +334,15 @@ fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the restore was cancelled")
 }
 
-/// What one worker decodes with.
+/// What one worker opens and writes with.
 struct Desk {
-    decoder: Decoder,
+    opener: Opener,
     run: Run,
 }
 
 impl Desk {
     fn new() -> Result<Self> {
-        Ok(Self { decoder: Decoder::new()?, run: Run::default() })
+        Ok(Self { opener: Opener::new()?, run: Run::default() })
     }
 }
 
@@ -348,7 +350,7 @@ impl Desk {
 /// memory page: a sink may write them past its page cache.
 #[derive(Default)]
 struct Run {
-    memory: Vec<u8>,
+    memory: Memory,
     offset: u64,
     len: usize,
 }
@@ -367,13 +369,12 @@ impl Run {
 
     /// Memory for `len` bytes behind what is there.
     fn room(&mut self, len: usize) -> Result<&mut [u8]> {
-        let need = (self.len + len).max(margins::WRITE) + BLOCK;
+        let need = (self.len + len).max(margins::WRITE);
         if self.memory.len() < need {
             // Only before the first chunk, or for one longer than usual: nothing is there yet.
-            self.memory = vec![0; need];
+            self.memory = Memory::new(need)?;
         }
-        let start = self.start() + self.len;
-        part_mut(&mut self.memory, start..start + len)
+        part_mut(&mut self.memory, self.len..self.len + len)
     }
 
     /// The chunk that was put into the room is now part of what is there.
@@ -385,11 +386,6 @@ impl Run {
     }
 
     fn bytes(&self) -> Result<&[u8]> {
-        let start = self.start();
-        part(&self.memory, start..start + self.len)
-    }
-
-    fn start(&self) -> usize {
-        self.memory.as_ptr().align_offset(BLOCK).min(BLOCK)
+        part(&self.memory, 0..self.len)
     }
 }

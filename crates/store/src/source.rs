@@ -30,10 +30,9 @@ pub trait Source: Send + Sync {
 /// The target of a restore. It starts as zeros: nothing is written where zeros belong.
 pub trait Sink: Send + Sync {
     /// Told before any of it is written: all of `range` will be, piece by piece and in any
-    /// order. A sink can lay it out at one go, and find out early that there is no room.
-    fn reserve(&self, _range: Range<u64>) -> io::Result<()> {
-        Ok(())
-    }
+    /// order. A sink can lay it out at one go, and find out early that there is no room. (Not
+    /// provided: a sink that hands on to another one must not forget to hand on this.)
+    fn reserve(&self, range: Range<u64>) -> io::Result<()>;
 
     /// Writes all of `data` at `offset`. Calls come from several threads and never overlap.
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;

@@ -15,11 +15,14 @@ use crate::config::{self, StoreConfig};
 use crate::damage::{self, Damaged, Records};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
+use crate::id::Kind;
 use crate::index::Index;
 use crate::keys::{self, Domain, KeyRing, RecoveryKey, Secret};
 use crate::load::Loader;
 use crate::margins;
+use crate::memory::Pool;
 use crate::object::{Objects, Put};
+use crate::pack::Writer;
 use crate::seal::{self, Record};
 
 const CONFIG: &str = "config";
@@ -40,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) rule: Rule,
     pub(crate) index: Arc<Index>,
     pub(crate) loader: Loader,
+    /// Memory of packs that are being made.
+    pub(crate) packs: Arc<Pool>,
     /// The configuration was lost: what would be written would not fit what is there.
     remains: bool,
     /// Names of the quarantine records that the index knows of.
@@ -180,6 +185,7 @@ impl Store {
             rule,
             index,
             loader,
+            packs: Pool::new(margins::PACK_POOL),
             remains,
             quarantine,
             probed,
@@ -215,6 +221,12 @@ impl Store {
 }
 
 impl Inner {
+    /// Begins a pack.
+    pub(crate) fn writer(&self, kind: Kind) -> Result<Writer> {
+        let room = self.config.pack_bytes as usize + margins::PACK_SPARE;
+        Writer::new(&self.ring, &self.env, kind, self.packs.lend(room)?)
+    }
+
     /// Reads the configuration object and fails unless it is authentic and the one in use.
     pub(crate) fn check_config(&self) -> Result<()> {
         let decoded = config::decode(&self.objects.get(CONFIG, margins::RECORD)?)?;

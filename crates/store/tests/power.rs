@@ -131,8 +131,10 @@ fn nothing_promised_is_lost_with_the_power() {
 #[test]
 fn each_kind_of_flush_is_needed() {
     for omit in [Flush::Bytes, Flush::Made, Flush::Named, Flush::Removed] {
-        let (fault, _) = campaign(Some(omit), 1);
-        assert!(fault.is_some(), "without flushing {omit:?} nothing was lost");
+        // What is lost may hang on one operation, whose number differs from one life to the next
+        // because packs are uploaded in parallel: a campaign can step over it.
+        let noticed = (0..5).any(|_| campaign(Some(omit), 1).0.is_some());
+        assert!(noticed, "without flushing {omit:?} nothing was lost");
     }
 }
 

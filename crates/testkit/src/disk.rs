@@ -125,6 +125,10 @@ impl Target {
 }
 
 impl Sink for Target {
+    fn reserve(&self, _range: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         let mut bytes = self.bytes();
         let range = offset as usize..offset as usize + data.len();

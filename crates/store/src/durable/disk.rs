@@ -14,6 +14,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::{Files, Written};
 use crate::margins;
+use crate::memory::Memory;
 
 /// What files, offsets and memory must be aligned to for writing past the page cache.
 const GRAIN: usize = 4096;
@@ -134,16 +135,20 @@ impl Fresh {
     }
 
     fn write_blocks<'a>(&mut self, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
-        // Bytes are copied to where they are aligned: cheap beside the page cache's own copy.
-        let mut memory = vec![0; margins::DIRECT_PIECE + GRAIN];
-        let skip = memory.as_ptr().align_offset(GRAIN);
-        let aligned = memory.get_mut(skip..).unwrap_or_default();
+        // What does not lie on a page is copied to where it does.
+        let lies = bytes.as_ptr().align_offset(GRAIN) == 0;
+        let mut aligned = Memory::default();
         let mut left = bytes;
         while left.len() >= GRAIN {
             let len = left.len().min(margins::DIRECT_PIECE) / GRAIN * GRAIN;
             let (now, _) = left.split_at(len);
-            let Some(piece) = aligned.get_mut(..len) else { break };
-            piece.copy_from_slice(now);
+            let piece = if lies {
+                now
+            } else {
+                aligned.clear();
+                aligned.extend(now).map_err(io::Error::other)?;
+                &aligned
+            };
             let done = match self.file.write(piece) {
                 Err(e) if e.kind() == io::ErrorKind::InvalidInput => break,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::run::{Plan, Run};
@@ -167,9 +166,9 @@ impl<'a> Copy<'a> {
                 return Err(super::cancelled());
             }
             let loader = &self.run.store.inner().loader;
-            let mut bytes = loader.fetch(&request.pack, request.range.clone())?;
+            let bytes = loader.fetch(&request.pack, request.range.clone())?;
             for (at, id) in &request.frames {
-                kind = self.frame(id, at, request.frame(at, &mut bytes)?)?;
+                kind = self.frame(id, at, request.frame(at, &bytes)?)?;
             }
         }
         // A pack holds frames of one kind only.
@@ -180,7 +179,7 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    fn frame(&mut self, id: &Id, at: &Location, frame: &mut [u8]) -> Result<Kind> {
+    fn frame(&mut self, id: &Id, at: &Location, frame: &[u8]) -> Result<Kind> {
         let inner = self.run.store.inner();
         let kind = FrameHead::decode(part(frame, 0..FRAME_HEAD)?)?.kind;
         let half = match kind {
@@ -191,7 +190,7 @@ impl<'a> Copy<'a> {
         let size = inner.loader.open(at, (kind, *id), frame, |raw| {
             let writer = match &mut half.writer {
                 Some(writer) => writer,
-                none => none.insert(Writer::new(&inner.ring, &inner.env, kind, Vec::new())?),
+                none => none.insert(inner.writer(kind)?),
             };
             writer.encode(*id, raw, encoder)?;
             Ok(writer.len())
@@ -211,7 +210,7 @@ impl<'a> Copy<'a> {
             return Ok(());
         };
         let closed = writer.close()?;
-        let (name, bytes) = (closed.pack.object(), Bytes::from(closed.bytes));
+        let (name, bytes) = (closed.pack.object(), closed.bytes);
         let create = || inner.objects.create_unique(&name, bytes.clone());
         match create() {
             Err(e) if e.kind() == ErrorKind::Full && inner.spend_reserve()? => {

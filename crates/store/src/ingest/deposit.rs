@@ -36,8 +36,6 @@ pub(super) struct Deposit<'a> {
     pending: Mutex<HashSet<Id>>,
     packs: Mutex<Option<SyncSender<Closed>>>,
     durable: Mutex<Durable>,
-    /// Buffers of packs that were uploaded, to be filled again.
-    buffers: Mutex<Vec<Vec<u8>>>,
     failed: Mutex<Option<Error>>,
     stop: AtomicBool,
     tally: Tally,
@@ -104,7 +102,6 @@ impl<'a> Deposit<'a> {
             pending: Mutex::new(HashSet::new()),
             packs: Mutex::new(Some(packs)),
             durable: Mutex::new(Durable::default()),
-            buffers: Mutex::new(Vec::new()),
             failed: Mutex::new(None),
             stop: AtomicBool::new(false),
             tally: Tally::default(),
@@ -232,10 +229,7 @@ impl<'a> Deposit<'a> {
     ) -> Result<Option<Writer>> {
         let mut pack = match pack {
             Some(pack) => pack,
-            None => {
-                let buffer = lock(&self.buffers).pop().unwrap_or_default();
-                Writer::new(&self.inner.ring, &self.inner.env, kind, buffer)?
-            }
+            None => self.inner.writer(kind)?,
         };
         let stored = pack.encode(id, raw, encoder)?;
         self.tally.new.fetch_add(raw.len() as u64, Ordering::Relaxed);
@@ -310,19 +304,14 @@ impl<'a> Deposit<'a> {
         (u64::from(config.pack_bytes) << runs.min(32)).min(config.checkpoint_bytes)
     }
 
-    fn put_pack(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+    fn put_pack(&self, name: &str, bytes: Bytes) -> Result<()> {
         #[cfg(feature = "failpoints")]
         tracing::info!(step = "store.pack.put", "step");
         fail::fail_point!("store.pack.put", |_| Err(Error::new(
             crate::error::ErrorKind::Transient,
             "fail point store.pack.put"
         )));
-        let bytes = Bytes::from(bytes);
-        self.inner.objects.create_unique(name, bytes.clone())?;
-        if let Ok(buffer) = bytes.try_into_mut() {
-            lock(&self.buffers).push(buffer.into());
-        }
-        Ok(())
+        self.inner.objects.create_unique(name, bytes)
     }
 
     /// Makes all frames in durable packs findable.

@@ -413,7 +413,7 @@ fn work(
             }
             let (cutter, hand) = match &mut tools {
                 Some(tools) => tools,
-                none => none.insert((Cutter::new(deposit, source, watch), deposit.hand()?)),
+                none => none.insert((Cutter::new(deposit, source, watch)?, deposit.hand()?)),
             };
             let leaf = cutter.cut(&job, &old, hand);
             deposit.rest(hand);

@@ -152,7 +152,7 @@ impl Transfer<'_> {
     /// Fetches chunks that lie close together in one pack.
     fn fetch(&self, request: &Fetch<(Id, u32)>) -> Result<()> {
         let mut hand = self.deposit.hand()?;
-        let mut bytes = match self.from.fetch(&request.pack, request.range.clone()) {
+        let bytes = match self.from.fetch(&request.pack, request.range.clone()) {
             // Moved to another pack: one by one, each is looked for again.
             Err(e) if e.kind() == ErrorKind::NotFound => None,
             other => Some(other?),
@@ -161,7 +161,7 @@ impl Transfer<'_> {
             self.go_on()?;
             let Some((at, (id, len))) = same.first() else { continue };
             let mut keep = |raw: &[u8]| self.chunk(id, *len, raw, &mut hand);
-            match &mut bytes {
+            match &bytes {
                 None => keep(&self.from.chunk(id)?)?,
                 Some(bytes) => {
                     let frame = request.frame(at, bytes)?;

@@ -13,6 +13,7 @@ use crate::field::{part, part_mut};
 use crate::id::{Id, Kind};
 use crate::map::{Item, Node, leaf};
 use crate::margins;
+use crate::memory::Memory;
 use crate::source::{Source, Watch, clip, covers};
 
 /// What is known about a block.
@@ -33,7 +34,7 @@ struct Window<'a> {
     start: u64,
     len: usize,
     /// A part of the window: what is being cut, and what was read ahead.
-    data: Vec<u8>,
+    data: Memory,
     /// Where in the window `data` begins.
     base: usize,
     /// Blocks before this one are done with.
@@ -63,13 +64,14 @@ impl<'a> Cutter<'a> {
         deposit: &'a Deposit<'a>,
         source: &'a dyn Source,
         watch: &'a dyn Watch,
-    ) -> Self {
+    ) -> Result<Self> {
+        let len = margins::READ_PIECE + 2 * deposit.longest() as usize;
         let window = Window {
             source,
             rule: deposit.rule(),
             start: 0,
             len: 0,
-            data: vec![0; margins::READ_PIECE + 2 * deposit.longest() as usize],
+            data: Memory::new(len)?,
             base: 0,
             floor: 0,
             states: Vec::new(),
@@ -77,7 +79,7 @@ impl<'a> Cutter<'a> {
             stops: Vec::new(),
             read: 0,
         };
-        Self { deposit, watch, window, hashed: None }
+        Ok(Self { deposit, watch, window, hashed: None })
     }
 
     /// Stores a window and its leaf; `None` if all of it is zero.
@@ -140,7 +142,8 @@ impl<'a> Cutter<'a> {
         let map = before.alike.filter(|map| window < map.windows() && map.len(window) == len);
         let found = match map.map(|map| leaf(&map, self.deposit.loader(), window)) {
             Some(Err(e)) if !damage::is_damage(&e) => return Err(e),
-            Some(Ok(Some((_, node)))) => number(node.items(len)?),
+            // A leaf that is no leaf of this window is as good as none.
+            Some(Ok(Some((_, node)))) => number(node.items(len).unwrap_or_default()),
             _ => return Ok(Vec::new()),
         };
         let whole =
@@ -268,7 +271,16 @@ impl<'a> Cutter<'a> {
             window.stops.push(blocks.start);
         }
         window.stops.sort_unstable();
-        window.eager.clone_from(&changed);
+        // All of the chunk that a change lies in is needed: it is cut and hashed again.
+        for blocks in &changed {
+            let start = restart(old, blocks.start, window.rule.hole);
+            let last = old.partition_point(|(range, _)| range.end < blocks.end);
+            let end = old.get(last).map_or(blocks.end, |(range, _)| range.end);
+            match window.eager.last_mut().filter(|before| before.end >= start) {
+                Some(before) => before.end = before.end.max(end),
+                None => window.eager.push(start..end),
+            }
+        }
         Ok(changed)
     }
 

@@ -255,6 +255,18 @@ impl ObjectKey {
     ) -> Option<&'a mut [u8]> {
         self.0.open_in_place(nonce(number), Aad::from(aad), bytes).ok()
     }
+
+    /// Decrypts `text`, whose tag stands apart, into `out`, which has the same length; tells
+    /// whether it is authentic. If not, `out` may hold anything.
+    pub(crate) fn open_apart(
+        &self,
+        number: u64,
+        aad: &[u8],
+        (text, tag): (&[u8], &[u8; TAG]),
+        out: &mut [u8],
+    ) -> bool {
+        self.0.open_separate_gather(nonce(number), Aad::from(aad), text, tag, out).is_ok()
+    }
 }
 
 fn nonce(number: u64) -> Nonce {

@@ -11,13 +11,11 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::path::Path;
 use object_store::{
@@ -27,6 +25,7 @@ use object_store::{
 };
 use rustix::fs::{FlockOperation, flock};
 
+use super::reading::Reading;
 use crate::durable::{Disk, Durable, Files};
 
 const NAME: &str = "local objects";
@@ -43,6 +42,7 @@ struct Folder {
     staging: Mutex<Option<Staging>>,
     durable: Durable,
     next: AtomicU64,
+    reading: Reading,
     /// Folders that are known to be durable.
     folders: Mutex<HashSet<PathBuf>>,
 }
@@ -69,8 +69,8 @@ impl LocalObjects {
         sweep(&top)?;
         settle(&durable, root)?;
         let (root, next) = (root.to_path_buf(), AtomicU64::new(0));
-        let (staging, folders) = Default::default();
-        Ok(Self(Arc::new(Folder { root, staging, durable, next, folders })))
+        let (staging, reading, folders) = Default::default();
+        Ok(Self(Arc::new(Folder { root, staging, durable, next, reading, folders })))
     }
 }
 
@@ -150,10 +150,9 @@ impl Folder {
             None => 0..meta.size,
             Some(range) => clip(range, meta.size)?,
         };
-        let len = usize::try_from(range.end - range.start).map_err(io::Error::other);
-        let mut bytes = vec![0; if options.head { 0 } else { len.map_err(generic)? }];
-        file.read_exact_at(&mut bytes, range.start).map_err(|e| named(location, e))?;
-        let body = stream::once(async move { Ok(Bytes::from(bytes)) }).boxed();
+        let wanted = if options.head { 0..0 } else { range.clone() };
+        let bytes = self.reading.read(&file, wanted).map_err(|e| named(location, e))?;
+        let body = stream::once(async move { Ok(bytes) }).boxed();
         Ok(GetResult {
             payload: GetResultPayload::Stream(body),
             meta,

@@ -12,6 +12,7 @@
 mod local;
 mod patience;
 mod probe;
+mod reading;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -19,19 +19,20 @@
 //!                                   56  ciphertext and tag
 //! ```
 
+mod open;
 mod scan;
 mod writer;
 
 use uuid::Uuid;
 
-use crate::codec::{Decoder, Encoding};
+use crate::codec::Encoding;
 use crate::config::FORMAT;
 use crate::error::{Error, ErrorKind, Result};
 use crate::field::Fields;
-use crate::id::{Hasher, Id, Kind};
-use crate::keys::{KeyRing, ObjectKey, TAG};
-use crate::margins;
+use crate::id::{Id, Kind};
+use crate::keys::{KeyRing, ObjectKey};
 
+pub(crate) use open::{Keys, Opener};
 pub(crate) use scan::{Scan, Scanned};
 pub(crate) use writer::{Closed, Writer};
 
@@ -178,77 +179,4 @@ impl FrameHead {
         let (kind, encoding) = (Kind::from_code(kind)?, Encoding::from_code(encoding)?);
         Ok(Self { kind, encoding, number, stored, raw, id })
     }
-}
-
-/// Opens the frame of `id` at `location`, whose bytes are `frame`, and hands back what it holds.
-/// Nothing is handed back that does not hash to `id`.
-pub(crate) fn open_frame<'a>(
-    ring: &KeyRing,
-    hasher: &Hasher,
-    key: &ObjectKey,
-    location: &Location,
-    (kind, id): (Kind, Id),
-    frame: &'a mut [u8],
-    decoder: &'a mut Decoder,
-) -> Result<&'a [u8]> {
-    let (head, plain) = decrypt(ring, key, location, (kind, id), frame)?;
-    let raw = decoder
-        .decode(head.encoding, plain, head.raw as usize)
-        .map_err(|e| wrong(location, "cannot be decoded").because(e))?;
-    if hasher.id(kind, raw) != id {
-        return Err(wrong(location, "does not hash to its id"));
-    }
-    Ok(raw)
-}
-
-/// The same, into memory of exactly the right size. After an error `out` may hold anything.
-pub(crate) fn open_frame_into(
-    ring: &KeyRing,
-    hasher: &Hasher,
-    key: &ObjectKey,
-    location: &Location,
-    (kind, id): (Kind, Id),
-    frame: &mut [u8],
-    (decoder, out): (&mut Decoder, &mut [u8]),
-) -> Result<()> {
-    let (head, plain) = decrypt(ring, key, location, (kind, id), frame)?;
-    if head.raw as usize != out.len() {
-        return Err(wrong(location, "has the wrong length"));
-    }
-    decoder
-        .decode_into(head.encoding, plain, out)
-        .map_err(|e| wrong(location, "cannot be decoded").because(e))?;
-    if hasher.id(kind, out) != id {
-        return Err(wrong(location, "does not hash to its id"));
-    }
-    Ok(())
-}
-
-fn wrong(location: &Location, why: &str) -> Error {
-    let (pack, offset) = (location.pack.name.simple(), location.offset);
-    Error::corrupt(format!("the frame at {offset} in pack {pack} {why}"))
-}
-
-/// Checks the head of a frame and decrypts what follows, in place.
-fn decrypt<'a>(
-    ring: &KeyRing,
-    key: &ObjectKey,
-    location: &Location,
-    (kind, id): (Kind, Id),
-    frame: &'a mut [u8],
-) -> Result<(FrameHead, &'a [u8])> {
-    let wrong = |why: &str| wrong(location, why);
-    let (head_bytes, text) =
-        frame.split_at_mut_checked(FRAME_HEAD).ok_or_else(|| wrong("is truncated"))?;
-    let head = FrameHead::decode(head_bytes).map_err(|e| wrong("has no head").because(e))?;
-    if head.id != id || head.kind != kind {
-        return Err(wrong("holds something else"));
-    }
-    if head.stored as usize != text.len() || head.raw > margins::RAW || text.len() < TAG {
-        return Err(wrong("has the wrong length"));
-    }
-    let aad = location.pack.aad(ring.store, head_bytes);
-    let plain =
-        key.open(u64::from(head.number), &aad, text).ok_or_else(|| wrong("is not authentic"))?;
-    Ok((head, plain))
 }

@@ -7,10 +7,11 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use super::{
-    FRAME_HEAD, FRAME_MAGIC, FrameHead, Location, PACK_HEAD, Pack, decode_pack_head, open_frame,
+    FRAME_HEAD, FRAME_MAGIC, FrameHead, Keys, Location, Opener, PACK_HEAD, Pack, decode_pack_head,
 };
-use crate::codec::Decoder;
 use crate::damage;
 use crate::error::{Error, Result};
 use crate::field::narrow;
@@ -43,13 +44,13 @@ pub(crate) struct Scan<'a> {
     inner: &'a Inner,
     /// Asked before each request with its bytes; an error ends the scan.
     before: &'a (dyn Fn(u64) -> Result<()> + Sync),
-    decoder: Decoder,
+    opener: Opener,
     /// The good frames of the last pack.
     pub(crate) frames: Vec<Frame>,
     name: String,
     size: u64,
     base: u64,
-    piece: Vec<u8>,
+    piece: Bytes,
 }
 
 impl<'a> Scan<'a> {
@@ -57,15 +58,15 @@ impl<'a> Scan<'a> {
         inner: &'a Inner,
         before: &'a (dyn Fn(u64) -> Result<()> + Sync),
     ) -> Result<Self> {
-        let (decoder, frames, name) = (Decoder::new()?, Vec::new(), String::new());
-        Ok(Self { inner, before, decoder, frames, name, size: 0, base: 0, piece: Vec::new() })
+        let (opener, frames, name) = (Opener::new()?, Vec::new(), String::new());
+        Ok(Self { inner, before, opener, frames, name, size: 0, base: 0, piece: Bytes::new() })
     }
 
     /// Reads the pack `pack`, whose object has `size` bytes; with `known`, its salt and epoch are
     /// believed and the pack's own head must say the same.
     pub(crate) fn pack(&mut self, pack: Pack, size: u64, known: bool) -> Result<Scanned> {
         self.frames.clear();
-        self.piece.clear();
+        self.piece = Bytes::new();
         (self.name, self.size, self.base) = (pack.object(), size, 0);
         let mut out = Scanned { pack: None, damage: Vec::new(), why: None };
         let end = narrow(usize::try_from(size).unwrap_or(usize::MAX))?;
@@ -109,19 +110,18 @@ impl<'a> Scan<'a> {
         let (offset, short) = (narrow(at as usize)?, narrow(len as usize)?);
         self.need(at, len)?;
         let start = (at - self.base) as usize;
-        let frame = self.piece.get_mut(start..start + len as usize);
+        let frame = self.piece.get(start..start + len as usize);
         let frame = frame.ok_or_else(|| Error::internal("a frame lies outside its piece"))?;
         let place = Location { pack: *pack, offset, len: short };
         let what = (head.kind, head.id);
-        let (ring, hasher) = (&self.inner.ring, &self.inner.loader.hasher);
-        match open_frame(ring, hasher, key, &place, what, frame, &mut self.decoder) {
+        let keys = Keys { ring: &self.inner.ring, hasher: &self.inner.loader.hasher, key };
+        match self.opener.open(keys, &place, what, frame) {
             Ok(_) => {
                 self.frames.push(Frame { id: head.id, offset, len: short });
                 Ok(at + len)
             }
             Err(e) => {
-                // Opening has changed the bytes; and the next frame may begin inside this one.
-                self.piece.clear();
+                // The next frame may begin inside this one.
                 self.search(at, at + FRAME_HEAD as u64, out, || damage::chain(&e))
             }
         }
@@ -162,9 +162,9 @@ impl<'a> Scan<'a> {
                 return Ok(&[]);
             }
             (self.before)(end - at)?;
-            self.piece.clear();
-            let bytes = self.inner.objects.get_range(&self.name, at..end)?;
-            self.piece = bytes.try_into_mut().map_or_else(|shared| shared.to_vec(), Vec::from);
+            // Its memory is free for the next piece before that is asked for.
+            self.piece = Bytes::new();
+            self.piece = self.inner.objects.get_range(&self.name, at..end)?;
             self.base = at;
         }
         Ok(self.piece.get((at - self.base) as usize..).unwrap_or_default())

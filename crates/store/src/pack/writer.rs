@@ -1,5 +1,6 @@
 //! Making a pack in memory.
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{FRAME_HEAD, FrameHead, Location, PURPOSE, Pack, encode_pack_head};
@@ -9,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::field::narrow;
 use crate::id::{Id, Kind};
 use crate::keys::{KeyRing, ObjectKey, TAG};
+use crate::memory::Lent;
 
 /// A pack that is being filled.
 pub(crate) struct Writer {
@@ -16,7 +18,7 @@ pub(crate) struct Writer {
     store: Uuid,
     pack: Pack,
     key: ObjectKey,
-    bytes: Vec<u8>,
+    bytes: Lent,
     frames: Vec<(Id, u32, u32)>,
 }
 
@@ -24,16 +26,16 @@ pub(crate) struct Writer {
 pub(crate) struct Closed {
     pub(crate) pack: Pack,
     pub(crate) kind: Kind,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Bytes,
     pub(crate) frames: Vec<(Id, Location)>,
 }
 
 impl Writer {
-    /// Begins a pack under a new name and a new salt, in a buffer that may have been used before.
-    pub(crate) fn new(ring: &KeyRing, env: &Env, kind: Kind, mut bytes: Vec<u8>) -> Result<Self> {
+    /// Begins a pack under a new name and a new salt, in memory that may have been used before.
+    pub(crate) fn new(ring: &KeyRing, env: &Env, kind: Kind, mut bytes: Lent) -> Result<Self> {
         let (name, salt, epoch) = (env.uuid(), env.bytes(), ring.epoch());
         bytes.clear();
-        bytes.extend_from_slice(&encode_pack_head(ring.store, kind, epoch, &salt));
+        bytes.extend(&encode_pack_head(ring.store, kind, epoch, &salt))?;
         let pack = Pack { name, salt, epoch, size: 0 };
         let key = ring.object(PURPOSE, epoch, &salt)?;
         Ok(Self { kind, store: ring.store, pack, key, bytes, frames: Vec::new() })
@@ -53,7 +55,7 @@ impl Writer {
     /// takes. After an error the pack is of no use any more.
     pub(crate) fn encode(&mut self, id: Id, raw: &[u8], encoder: &mut Encoder) -> Result<u32> {
         let offset = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; FRAME_HEAD]);
+        self.bytes.extend(&[0; FRAME_HEAD])?;
         let encoding = encoder.append(raw, &mut self.bytes)?;
         self.finish(offset, id, raw.len(), encoding)
     }
@@ -69,7 +71,7 @@ impl Writer {
         *head = fields.encode();
         let aad = self.pack.aad(self.store, head);
         let tag = self.key.seal(u64::from(number), &aad, text)?;
-        self.bytes.extend_from_slice(&tag);
+        self.bytes.extend(&tag)?;
         let len = narrow(self.bytes.len() - offset)?;
         self.frames.push((id, narrow(offset)?, len));
         Ok(len)
@@ -81,6 +83,6 @@ impl Writer {
         let pack = self.pack;
         let located = |(id, offset, len)| (id, Location { pack, offset, len });
         let frames = self.frames.into_iter().map(located).collect();
-        Ok(Closed { pack, kind: self.kind, bytes: self.bytes, frames })
+        Ok(Closed { pack, kind: self.kind, bytes: Bytes::from_owner(self.bytes), frames })
     }
 }

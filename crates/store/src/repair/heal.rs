@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-
 use crate::codec::Encoder;
 use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
@@ -131,14 +129,13 @@ impl<'a> Filling<'a> {
         if self.watch.cancelled() {
             return Err(Error::new(ErrorKind::Cancelled, "healing was cancelled"));
         }
-        let (ring, env) = (&self.inner.ring, &self.inner.env);
         let slot = match kind {
             Kind::Chunk => &mut self.chunks,
             Kind::Node => &mut self.nodes,
         };
         let mut writer = match slot.take() {
             Some(writer) => writer,
-            None => Writer::new(ring, env, kind, Vec::new())?,
+            None => self.inner.writer(kind)?,
         };
         writer.encode(id, raw, &mut self.encoder)?;
         if writer.len() >= self.inner.config.pack_bytes as usize {
@@ -151,7 +148,7 @@ impl<'a> Filling<'a> {
     fn store(&mut self, writer: Writer) -> Result<()> {
         let closed = writer.close()?;
         let size = closed.bytes.len() as u64;
-        self.inner.objects.create_unique(&closed.pack.object(), Bytes::from(closed.bytes))?;
+        self.inner.objects.create_unique(&closed.pack.object(), closed.bytes)?;
         self.watch.advance(0, size);
         self.frames.extend(closed.frames);
         Ok(())

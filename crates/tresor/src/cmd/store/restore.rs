@@ -169,9 +169,63 @@ struct Shifted<'a> {
     start: u64,
 }
 
+impl Shifted<'_> {
+    fn place(&self, offset: u64) -> io::Result<u64> {
+        offset.checked_sub(self.start).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+}
+
 impl Sink for Shifted<'_> {
+    fn reserve(&self, range: Range<u64>) -> io::Result<()> {
+        self.out.reserve(self.place(range.start)?..self.place(range.end)?)
+    }
+
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        let place = offset.checked_sub(self.start).ok_or(io::ErrorKind::InvalidInput)?;
-        self.out.write_at(data, place)
+        self.out.write_at(data, self.place(offset)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Notes what it is told.
+    #[derive(Default)]
+    struct Noting(Mutex<Vec<(&'static str, Range<u64>)>>);
+
+    impl Noting {
+        fn note(&self, what: &'static str, range: Range<u64>) -> io::Result<()> {
+            self.0.lock().unwrap().push((what, range));
+            Ok(())
+        }
+    }
+
+    impl Sink for Noting {
+        fn reserve(&self, range: Range<u64>) -> io::Result<()> {
+            self.note("reserve", range)
+        }
+
+        fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+            self.note("write", offset..offset + data.len() as u64)
+        }
+    }
+
+    impl Output for Noting {
+        fn keep(self: Box<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_disk_is_laid_out_and_written_from_the_beginning_of_the_target() {
+        let out = Noting::default();
+        let shifted = Shifted { out: &out, start: 4096 };
+        shifted.reserve(4096..12288).unwrap();
+        shifted.write_at(&[1; 100], 8192).unwrap();
+        assert_eq!(*out.0.lock().unwrap(), [("reserve", 0..8192), ("write", 4096..4196)]);
+        assert!(shifted.reserve(0..8192).is_err());
+        assert!(shifted.write_at(&[1], 0).is_err());
     }
 }

@@ -127,6 +127,10 @@ impl Drop for Qcow2Output {
 }
 
 impl Sink for Qcow2Output {
+    fn reserve(&self, _range: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         self.image.write(data, offset)
     }

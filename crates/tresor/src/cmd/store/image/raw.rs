@@ -4,11 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{Advice, FallocateFlags, SeekFrom as Find};
+use rustix::fs::{Advice, FallocateFlags, OFlags, SeekFrom as Find};
 use rustix::io::Errno;
 use tresor_store::{Sink, Source};
 
@@ -18,9 +19,33 @@ use crate::usage::Usage;
 /// Bytes of one piece of advice: the kernel follows it only as far as it would read ahead.
 const ADVICE: usize = 512 << 10;
 
+/// Bytes from which on a read goes past the page cache. A disk is read once and is larger than
+/// the cache: what others have there would go for nothing.
+const DIRECT: usize = 64 << 10;
+
+/// What offsets, lengths and memory must be aligned to for that.
+const GRAIN: usize = 4096;
+
+/// The same file for reads past the page cache, if its file system has such. It is opened by its
+/// descriptor: another file may have got its name.
+fn past_cache(file: &File) -> Option<File> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    OpenOptions::new().read(true).custom_flags(OFlags::DIRECT.bits() as i32).open(path).ok()
+}
+
+/// Whether a read can go past the page cache, and is worth it.
+fn is_even(memory: &[u8], offset: u64) -> bool {
+    let even = |number: usize| number.is_multiple_of(GRAIN);
+    memory.len() >= DIRECT
+        && even(memory.len())
+        && offset.is_multiple_of(GRAIN as u64)
+        && memory.as_ptr().align_offset(GRAIN) == 0
+}
+
 /// An image that is read: a file or a block device.
 pub(in super::super) struct RawImage {
     file: File,
+    direct: Option<File>,
     size: u64,
 }
 
@@ -31,7 +56,8 @@ impl RawImage {
             let mut file = File::open(path)?;
             // Not the metadata's length: that of a block device is zero.
             let size = file.seek(SeekFrom::End(0))?;
-            Ok(RawImage { file, size })
+            let direct = past_cache(&file);
+            Ok(RawImage { file, direct, size })
         };
         open().with_context(|| Usage(format!("cannot read the image {}", path.display())))
     }
@@ -43,6 +69,12 @@ impl Source for RawImage {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        if let Some(direct) = self.direct.as_ref().filter(|_| is_even(buf, offset)) {
+            match direct.read_exact_at(buf, offset) {
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => {}
+                other => return other,
+            }
+        }
         self.file.read_exact_at(buf, offset)
     }
 
@@ -68,6 +100,10 @@ impl Source for RawImage {
     }
 
     fn prefetch(&self, range: Range<u64>) {
+        // What will be read past the page cache is of no use in it.
+        if self.direct.is_some() && range.end.saturating_sub(range.start) >= DIRECT as u64 {
+            return;
+        }
         // Without it the kernel reads ahead in small steps, and not at all between places.
         for start in range.clone().step_by(ADVICE) {
             let len = NonZeroU64::new(range.end.saturating_sub(start).min(ADVICE as u64));

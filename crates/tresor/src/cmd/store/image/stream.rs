@@ -51,6 +51,10 @@ struct Piece<'a> {
 }
 
 impl Sink for Piece<'_> {
+    fn reserve(&self, _range: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         let start = offset.checked_sub(self.start).ok_or(io::ErrorKind::InvalidInput)? as usize;
         let mut buf = self.buf.lock().unwrap_or_else(PoisonError::into_inner);
