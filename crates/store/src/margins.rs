@@ -23,9 +23,9 @@ pub(crate) const NODE_CACHE: usize = 8 << 20;
 /// Decoded chunks kept in memory for random reads, by weight in bytes.
 pub(crate) const CHUNK_CACHE: usize = 16 << 20;
 
-/// Windows that are cut, hashed and compressed at once. One more than two processors, so that
-/// a worker waiting for the source leaves no processor idle.
-pub(crate) const INGEST_WORKERS: usize = 3;
+/// Windows that are cut, hashed and compressed at once. Two more than two processors, so that
+/// workers that wait for the source leave neither a processor nor the source idle.
+pub(crate) const INGEST_WORKERS: usize = 4;
 
 /// Windows handed out ahead of the one the map builder waits for.
 pub(crate) const WINDOWS_AHEAD: usize = INGEST_WORKERS + 2;
