@@ -66,7 +66,7 @@ impl Encoder {
             let context = "compressed bytes do not decompress to what they were: check the memory";
             return Err(Error::corrupt(context));
         }
-        out.take(len);
+        out.filled(len);
         Ok(Encoding::Zstd)
     }
 }

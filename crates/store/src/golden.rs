@@ -102,7 +102,7 @@ fn packs_and_frames() {
         format!("{}0101000007000000e803000000000100{}03aed007", text(b"TFRM"), text(&[9; 32]));
     assert_eq!(text(&out), expected);
     assert_eq!(FrameHead::decode(&out).unwrap(), frame);
-    let memory = Pool::new(0).lend(9).unwrap();
+    let memory = Pool::new(0, 0).lend(9).unwrap();
     let mut writer = Writer::new(&ring(), &env(), Kind::Chunk, memory).unwrap();
     let mut encoder = Encoder::new(1, true).unwrap();
     writer.encode(Id([9; 32]), b"bytes", &mut encoder).unwrap();

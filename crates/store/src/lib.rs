@@ -83,6 +83,7 @@ mod config;
 mod copy;
 mod damage;
 mod diff;
+mod direct;
 pub mod durable;
 pub mod env;
 mod error;

@@ -42,11 +42,12 @@ pub(crate) const DIRECT_LEAST: usize = 1 << 20;
 /// Bytes from which on a part of a file is read past the page cache.
 pub(crate) const DIRECT_READ: u64 = 256 << 10;
 
-/// Bytes of memory for reads past the page cache that are kept for the next ones.
-pub(crate) const READ_POOL: usize = 32 << 20;
+/// Pieces of memory for reads past the page cache that are kept for the next ones, for as long as
+/// a store is open.
+pub(crate) const READS_KEPT: usize = 4;
 
-/// Bytes of memory for packs that are kept for the next ones.
-pub(crate) const PACK_POOL: usize = 48 << 20;
+/// Pieces of memory for packs that are kept for the next ones, while packs are made.
+pub(crate) const PACKS_KEPT: usize = 3;
 
 /// Room of a new pack beyond the bytes at which it is full: for the frame that fills it.
 pub(crate) const PACK_SPARE: usize = 512 << 10;
@@ -76,19 +77,26 @@ pub(crate) const FETCHES_WAITING: usize = 2 * RESTORE_WORKERS;
 /// Bytes of neighbouring chunks that are written to the target of a restore at once.
 pub(crate) const WRITE: usize = 1 << 20;
 
-/// Chunk references in the first batch of a restore; each later one has twice as many.
+/// Chunk references in the first batch of a restore; each later one has twice as many, up to
+/// [`RESTORE_BATCH`].
 pub(crate) const RESTORE_FIRST: usize = 1 << 9;
 
 /// Chunk references sorted by pack at once during a restore.
 pub(crate) const RESTORE_BATCH: usize = 1 << 15;
 
-/// Bytes fetched from a pack in one request.
-pub(crate) const FETCH: u64 = 4 << 20;
+/// Memory of one request to a pack.
+pub(crate) const FETCH_ROOM: usize = 4 << 20;
 
-/// Bytes of a pack that are read at once when all of it is checked.
-pub(crate) const SCAN_PIECE: u64 = 8 << 20;
+/// Bytes fetched from a pack in one request: with what is before them in their first block, and
+/// behind them in their last one, they fill the memory of a request.
+pub(crate) const FETCH: u64 = FETCH_ROOM as u64 - (8 << 10);
 
-/// Threads that read and check packs. One more than two processors, as in a restore.
+/// Bytes of a pack that are read at once when all of it is checked. Less than
+/// [`DIRECT_READ`] more at its end come with them.
+pub(crate) const SCAN_PIECE: u64 = FETCH - DIRECT_READ;
+
+/// Threads that read and check packs. One more than two processors, so that one that waits for
+/// the disk leaves neither idle.
 pub(crate) const VERIFY_WORKERS: usize = 3;
 
 /// Pages of an index run in the store that are read at once when it is checked.

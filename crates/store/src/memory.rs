@@ -50,8 +50,8 @@ impl Memory {
         self.len = 0;
     }
 
-    /// `count` bytes that hold anything, behind what is there. [`Memory::take`] makes them a part
-    /// of it.
+    /// `count` bytes that hold anything, behind what is there. [`Memory::filled`] makes them a
+    /// part of it.
     pub(crate) fn spare(&mut self, count: usize) -> Result<&mut [u8]> {
         let need = self.len + count;
         if need > self.room() {
@@ -64,15 +64,15 @@ impl Memory {
         part_mut(self.map.as_deref_mut().unwrap_or_default(), start..start + count)
     }
 
-    /// Adds the first `count` bytes of what was spare.
-    pub(crate) fn take(&mut self, count: usize) {
+    /// The first `count` bytes of what was spare belong to it now.
+    pub(crate) fn filled(&mut self, count: usize) {
         self.len = (self.len + count).min(self.room());
     }
 
     /// Adds some bytes.
     pub(crate) fn extend(&mut self, bytes: &[u8]) -> Result<()> {
         self.spare(bytes.len())?.copy_from_slice(bytes);
-        self.take(bytes.len());
+        self.filled(bytes.len());
         Ok(())
     }
 }
@@ -104,13 +104,15 @@ impl fmt::Debug for Memory {
 #[derive(Debug)]
 pub(crate) struct Pool {
     free: Mutex<Vec<Memory>>,
-    keep: usize,
+    pieces: usize,
+    largest: usize,
 }
 
 impl Pool {
-    /// A pool that keeps at most so many bytes while nobody has them.
-    pub(crate) fn new(keep: usize) -> Arc<Self> {
-        Arc::new(Self { free: Mutex::default(), keep })
+    /// A pool that keeps at most so many pieces while nobody has them, none of which has room for
+    /// more than `largest` bytes and the rest of a huge page.
+    pub(crate) fn new(pieces: usize, largest: usize) -> Arc<Self> {
+        Arc::new(Self { free: Mutex::default(), pieces, largest: largest.next_multiple_of(HUGE) })
     }
 
     /// Memory of `len` bytes that hold anything.
@@ -162,8 +164,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let memory = std::mem::take(&mut self.memory);
         let mut free = self.pool.free();
-        let kept: usize = free.iter().map(Memory::room).sum();
-        if kept + memory.room() <= self.pool.keep {
+        if free.len() < self.pool.pieces && memory.room() <= self.pool.largest {
             free.push(memory);
         }
     }
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn memory_begins_on_a_page_and_comes_back() {
-        let pool = Pool::new(32 * HUGE);
+        let pool = Pool::new(9, 9 * HUGE);
         let mut first = pool.lend(HUGE + 1).unwrap();
         let second = pool.lend(5).unwrap();
         for (lent, len) in [(&first, HUGE + 1), (&second, 5)] {
@@ -195,12 +196,12 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_keeps_no_more_than_its_bound() {
-        let pool = Pool::new(3 * HUGE);
-        let lent: Vec<_> = (0..5).map(|_| pool.lend(1).unwrap()).collect();
+    fn a_pool_keeps_no_more_than_its_bounds() {
+        let pool = Pool::new(3, HUGE + 1);
+        drop(pool.lend(2 * HUGE + 1).unwrap());
+        assert_eq!(pool.free().len(), 0);
+        let lent: Vec<_> = (0..5).map(|_| pool.lend(2 * HUGE).unwrap()).collect();
         drop(lent);
-        assert_eq!(pool.free().len(), 3);
-        drop(pool.lend(4 * HUGE).unwrap());
         assert_eq!(pool.free().len(), 3);
     }
 

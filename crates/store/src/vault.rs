@@ -43,8 +43,6 @@ pub(crate) struct Inner {
     pub(crate) rule: Rule,
     pub(crate) index: Arc<Index>,
     pub(crate) loader: Loader,
-    /// Memory of packs that are being made.
-    pub(crate) packs: Arc<Pool>,
     /// The configuration was lost: what would be written would not fit what is there.
     remains: bool,
     /// Names of the quarantine records that the index knows of.
@@ -185,7 +183,6 @@ impl Store {
             rule,
             index,
             loader,
-            packs: Pool::new(margins::PACK_POOL),
             remains,
             quarantine,
             probed,
@@ -221,10 +218,18 @@ impl Store {
 }
 
 impl Inner {
-    /// Begins a pack.
-    pub(crate) fn writer(&self, kind: Kind) -> Result<Writer> {
-        let room = self.config.pack_bytes as usize + margins::PACK_SPARE;
-        Writer::new(&self.ring, &self.env, kind, self.packs.lend(room)?)
+    /// Memory for packs that are made one after another.
+    pub(crate) fn pack_memory(&self) -> Arc<Pool> {
+        Pool::new(margins::PACKS_KEPT, self.pack_room())
+    }
+
+    /// Begins a pack in such memory.
+    pub(crate) fn writer(&self, kind: Kind, memory: &Arc<Pool>) -> Result<Writer> {
+        Writer::new(&self.ring, &self.env, kind, memory.lend(self.pack_room())?)
+    }
+
+    fn pack_room(&self) -> usize {
+        self.config.pack_bytes as usize + margins::PACK_SPARE
     }
 
     /// Reads the configuration object and fails unless it is authentic and the one in use.

@@ -66,6 +66,27 @@ proptest! {
     }
 }
 
+#[test]
+fn what_once_failed_does_not_fail_again() {
+    campaign(vec![(Step::Freeze, None), (Step::ReadDone(0, 128), None)], 0, Omit::Nothing);
+    let power = Some(Cut::Power(1));
+    let steps = vec![
+        (Step::Freeze, None),
+        (Step::Adopt, None),
+        (Step::Write(10, 1), None),
+        (Step::Grow(1), None),
+        (Step::Write(6, 7), power),
+        (Step::Write(0, 120), None),
+        (Step::Write(32512, 1), None),
+        (Step::Write(65795, 1), power),
+        (Step::Write(65795, 1), None),
+        (Step::Copy, Some(Cut::Power(0))),
+    ];
+    for seed in [2_104_002_355_264_835_454, 0, 1, 2, 3, 4, 5, 6, 7] {
+        campaign(steps.clone(), seed, Omit::Nothing);
+    }
+}
+
 /// A process is killed after it wrote an intent and before the sync: the next one finds the intent
 /// and must not rely on it before it is durable.
 #[test]

@@ -10,14 +10,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-
 use super::{Files, Written};
+use crate::direct::{self, GRAIN};
 use crate::margins;
 use crate::memory::Memory;
-
-/// What files, offsets and memory must be aligned to for writing past the page cache.
-const GRAIN: usize = 4096;
 
 /// The operating system's own files.
 #[derive(Debug, Clone, Copy, Default)]
@@ -125,43 +121,41 @@ impl Written for Fresh {
 impl Fresh {
     /// Writes whole blocks past the page cache; returns what is left to be written.
     fn write_direct<'a>(&mut self, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
-        let flags = fcntl_getfl(&self.file)?;
-        if fcntl_setfl(&self.file, flags | OFlags::DIRECT).is_err() {
-            return Ok(bytes);
-        }
-        let left = self.write_blocks(bytes);
-        fcntl_setfl(&self.file, flags)?;
-        left
+        // A refusal in the middle ends what is written so, and is none of the whole.
+        let mut file = &self.file;
+        let left = direct::past_cache(&self.file, || write_blocks(&mut file, bytes))?;
+        Ok(left.unwrap_or(bytes))
     }
+}
 
-    fn write_blocks<'a>(&mut self, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
-        // What does not lie on a page is copied to where it does.
-        let lies = bytes.as_ptr().align_offset(GRAIN) == 0;
-        let mut aligned = Memory::default();
-        let mut left = bytes;
-        while left.len() >= GRAIN {
-            let len = left.len().min(margins::DIRECT_PIECE) / GRAIN * GRAIN;
-            let (now, _) = left.split_at(len);
-            let piece = if lies {
-                now
-            } else {
-                aligned.clear();
-                aligned.extend(now).map_err(io::Error::other)?;
-                &aligned
-            };
-            let done = match self.file.write(piece) {
-                Err(e) if e.kind() == io::ErrorKind::InvalidInput => break,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                other => other?,
-            };
-            left = left.get(done..).unwrap_or_default();
-            if done != len {
-                // Where this ended need not be aligned; if it was an error, it comes again.
-                break;
-            }
+/// Writes whole blocks; returns what is left to be written.
+fn write_blocks<'a>(file: &mut &File, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
+    // What does not begin where it must is copied to where it does.
+    let aligned = direct::is_aligned(bytes);
+    let mut copy = Memory::default();
+    let mut left = bytes;
+    while left.len() >= GRAIN {
+        let len = left.len().min(margins::DIRECT_PIECE) / GRAIN * GRAIN;
+        let (now, _) = left.split_at(len);
+        let piece = if aligned {
+            now
+        } else {
+            copy.clear();
+            copy.extend(now).map_err(io::Error::other)?;
+            &copy
+        };
+        let done = match file.write(piece) {
+            Err(e) if direct::is_refusal(&e) => break,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        left = left.get(done..).unwrap_or_default();
+        if done != len {
+            // Where this ended need not be aligned; if it was an error, it comes again.
+            break;
         }
-        Ok(left)
     }
+    Ok(left)
 }
 
 #[cfg(test)]

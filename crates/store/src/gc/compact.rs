@@ -6,6 +6,7 @@
 //! anywhere, this leaves packs that a later run finds dead.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ use crate::fetch;
 use crate::field::part;
 use crate::id::{Id, Kind};
 use crate::margins;
+use crate::memory::Pool;
 use crate::pack::{FRAME_HEAD, FrameHead, Location, PACK_HEAD, Writer};
 use crate::point::PointKey;
 
@@ -121,6 +123,7 @@ impl Run<'_> {
 struct Copy<'a> {
     run: &'a Run<'a>,
     encoder: Encoder,
+    memory: Arc<Pool>,
     chunks: Half,
     nodes: Half,
     stored: Vec<Frame>,
@@ -148,7 +151,8 @@ impl<'a> Copy<'a> {
         let encoder = Encoder::new(config.level, config.check_codec)?;
         let (chunks, nodes) = Default::default();
         let (stored, done) = Default::default();
-        Ok(Self { run, encoder, chunks, nodes, stored, done, bytes: 0, full: false })
+        let memory = run.store.inner().pack_memory();
+        Ok(Self { run, encoder, memory, chunks, nodes, stored, done, bytes: 0, full: false })
     }
 
     fn half(&mut self, kind: Kind) -> &mut Half {
@@ -190,7 +194,7 @@ impl<'a> Copy<'a> {
         let size = inner.loader.open(at, (kind, *id), frame, |raw| {
             let writer = match &mut half.writer {
                 Some(writer) => writer,
-                none => none.insert(inner.writer(kind)?),
+                none => none.insert(inner.writer(kind, &self.memory)?),
             };
             writer.encode(*id, raw, encoder)?;
             Ok(writer.len())

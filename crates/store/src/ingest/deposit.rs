@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -16,6 +16,7 @@ use crate::id::{Id, Kind, Root};
 use crate::index::Attempt;
 use crate::load::Loader;
 use crate::margins;
+use crate::memory::Pool;
 use crate::pack::{Closed, Location, Writer};
 use crate::point::PointKey;
 use crate::present::Present;
@@ -32,6 +33,8 @@ pub(super) struct Deposit<'a> {
     /// Packs of chunks that nobody fills just now.
     chunks: Mutex<Vec<Writer>>,
     nodes: Mutex<Option<Writer>>,
+    /// Memory of packs, used again when they were uploaded.
+    memory: Arc<Pool>,
     /// Ids that this attempt stores and that no published run names yet.
     pending: Mutex<HashSet<Id>>,
     packs: Mutex<Option<SyncSender<Closed>>>,
@@ -99,6 +102,7 @@ impl<'a> Deposit<'a> {
             watch,
             chunks: Mutex::new(Vec::new()),
             nodes: Mutex::new(None),
+            memory: ingest.store.inner().pack_memory(),
             pending: Mutex::new(HashSet::new()),
             packs: Mutex::new(Some(packs)),
             durable: Mutex::new(Durable::default()),
@@ -229,7 +233,7 @@ impl<'a> Deposit<'a> {
     ) -> Result<Option<Writer>> {
         let mut pack = match pack {
             Some(pack) => pack,
-            None => self.inner.writer(kind)?,
+            None => self.inner.writer(kind, &self.memory)?,
         };
         let stored = pack.encode(id, raw, encoder)?;
         self.tally.new.fetch_add(raw.len() as u64, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::field::{part, part_mut};
 use crate::id::{Id, Kind};
-use crate::map::{Item, Node, leaf};
+use crate::map::{Item, Node, Tree, leaf};
 use crate::margins;
 use crate::memory::Memory;
 use crate::source::{Source, Watch, clip, covers};
@@ -105,7 +105,7 @@ impl<'a> Cutter<'a> {
                 self.whole(&ranges, &[], hand)?
             }
             Part::Changed(ranges) => {
-                let base = leaf(old, self.deposit.loader(), job.window);
+                let base = self.base(old, job.window);
                 let all = start..start + len as u64;
                 if let Err(e) = &base
                     && damage::is_damage(e)
@@ -119,11 +119,9 @@ impl<'a> Cutter<'a> {
                     if ranges.is_empty() {
                         return Ok(base.map(|(id, _)| id));
                     }
-                    let items = match &base {
-                        None => vec![Item::Hole { len: len as u32 }],
-                        Some((_, node)) => node.items(len as u32)?.to_vec(),
-                    };
-                    self.around(ranges, &number(&items), hand)?
+                    let hole = [Item::Hole { len: len as u32 }];
+                    let items = base.as_ref().map_or(&hole[..], |(_, items)| items);
+                    self.around(ranges, &number(items), hand)?
                 }
             }
         };
@@ -133,6 +131,14 @@ impl<'a> Cutter<'a> {
         }
         let node = Node::Leaf(items).encode();
         self.deposit.put(Kind::Node, &node, hand).map(Some)
+    }
+
+    /// The parent's leaf of a window, and its items.
+    fn base(&self, old: &Tree, window: u64) -> Result<Option<(Id, Vec<Item>)>> {
+        let Some((id, node)) = leaf(old, self.deposit.loader(), window)? else {
+            return Ok(None);
+        };
+        Ok(Some((id, node.items(self.window.len as u32)?.to_vec())))
     }
 
     /// The parent's items of a window that is read as a whole; none where they are not known or
@@ -252,11 +258,7 @@ impl<'a> Cutter<'a> {
         }
         let mut changed: Vec<Range<u32>> = Vec::with_capacity(ranges.len());
         for range in ranges {
-            let touched = window.touched(range);
-            match changed.last_mut().filter(|last| last.end >= touched.start) {
-                Some(last) => last.end = last.end.max(touched.end),
-                None => changed.push(touched),
-            }
+            join(&mut changed, window.touched(range));
         }
         for blocks in &changed {
             window.mark(blocks.clone(), State::Hole);
@@ -273,13 +275,9 @@ impl<'a> Cutter<'a> {
         window.stops.sort_unstable();
         // All of the chunk that a change lies in is needed: it is cut and hashed again.
         for blocks in &changed {
-            let start = restart(old, blocks.start, window.rule.hole);
             let last = old.partition_point(|(range, _)| range.end < blocks.end);
             let end = old.get(last).map_or(blocks.end, |(range, _)| range.end);
-            match window.eager.last_mut().filter(|before| before.end >= start) {
-                Some(before) => before.end = before.end.max(end),
-                None => window.eager.push(start..end),
-            }
+            join(&mut window.eager, restart(old, blocks.start, window.rule.hole)..end);
         }
         Ok(changed)
     }
@@ -458,6 +456,14 @@ fn number(items: &[Item]) -> Vec<Numbered> {
         at = end;
     }
     out
+}
+
+/// Adds a range that begins at or behind the last one, merged with it where they touch.
+fn join(ranges: &mut Vec<Range<u32>>, range: Range<u32>) {
+    match ranges.last_mut().filter(|last| last.end >= range.start) {
+        Some(last) => last.end = last.end.max(range.end),
+        None => ranges.push(range),
+    }
 }
 
 /// Where cutting must begin so that a change at block `change` is seen rightly: see the module

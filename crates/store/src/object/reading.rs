@@ -1,9 +1,4 @@
-//! Reading parts of files.
-//!
-//! Large parts come past the page cache: nobody reads them soon again, so a copy of them there
-//! costs time and takes the memory of others; and whoever checks a pack wants to know what the
-//! disk has, not what the memory has. Where the file system cannot do that, bytes come the common
-//! way.
+//! Reading parts of files: large ones past the page cache, with memory that is used again.
 
 use std::fs::File;
 use std::io;
@@ -12,15 +7,12 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
+use crate::direct::{self, GRAIN};
 use crate::margins;
 use crate::memory::{Lent, Pool};
 
-/// What offsets, lengths and memory must be aligned to for reading past the page cache.
-const GRAIN: u64 = 4096;
-
-/// Reads with memory that is used again and again.
+/// Reads parts of files.
 #[derive(Debug)]
 pub(super) struct Reading {
     pool: Arc<Pool>,
@@ -28,7 +20,7 @@ pub(super) struct Reading {
 
 impl Default for Reading {
     fn default() -> Self {
-        Self { pool: Pool::new(margins::READ_POOL) }
+        Self { pool: Pool::new(margins::READS_KEPT, margins::FETCH_ROOM) }
     }
 }
 
@@ -37,36 +29,21 @@ impl Reading {
     pub(super) fn read(&self, file: &File, range: Range<u64>) -> io::Result<Bytes> {
         let len = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
         if range.end - range.start >= margins::DIRECT_READ
-            && let Some(bytes) = self.read_direct(file, range.clone())?
+            && let Some(lent) = direct::past_cache(file, || self.blocks(file, &range))?
         {
-            return Ok(bytes);
+            let skip = (range.start % GRAIN as u64) as usize;
+            return Ok(Bytes::from_owner(lent).slice(skip..skip + len));
         }
         let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, range.start)?;
         Ok(Bytes::from(bytes))
     }
 
-    /// The same past the page cache; nothing where that cannot be done.
-    fn read_direct(&self, file: &File, range: Range<u64>) -> io::Result<Option<Bytes>> {
-        let flags = fcntl_getfl(file)?;
-        if fcntl_setfl(file, flags | OFlags::DIRECT).is_err() {
-            return Ok(None);
-        }
-        let read = self.read_blocks(file, &range);
-        fcntl_setfl(file, flags)?;
-        let skip = (range.start % GRAIN) as usize;
-        let len = (range.end - range.start) as usize;
-        match read {
-            Ok(lent) => Ok(Some(Bytes::from_owner(lent).slice(skip..skip + len))),
-            Err(e) if e.kind() == io::ErrorKind::InvalidInput => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-
     /// The whole blocks that have `range`; what lies behind the end of the file is not filled.
-    fn read_blocks(&self, file: &File, range: &Range<u64>) -> io::Result<Lent> {
-        let start = range.start / GRAIN * GRAIN;
-        let blocks = range.end.next_multiple_of(GRAIN) - start;
+    fn blocks(&self, file: &File, range: &Range<u64>) -> io::Result<Lent> {
+        let grain = GRAIN as u64;
+        let start = range.start / grain * grain;
+        let blocks = range.end.next_multiple_of(grain) - start;
         let mut lent = self.pool.lend(blocks as usize).map_err(io::Error::other)?;
         let (mut done, needed) = (0, (range.end - start) as usize);
         while done < needed {

@@ -157,7 +157,12 @@ impl<'a> Scan<'a> {
         let have = self.base + self.piece.len() as u64;
         let want = (at + count).min(self.size);
         if at < self.base || want > have || self.piece.is_empty() {
-            let end = (at + count.max(margins::SCAN_PIECE)).min(self.size);
+            let mut end = (at + count.max(margins::SCAN_PIECE)).min(self.size);
+            if self.size - end < margins::DIRECT_READ {
+                // A short rest would come from the page cache, where it may lie since it was
+                // written, and not from the disk.
+                end = self.size;
+            }
             if end <= at {
                 return Ok(&[]);
             }

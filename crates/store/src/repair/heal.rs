@@ -5,12 +5,14 @@
 //! store's is believed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::codec::Encoder;
 use crate::damage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Id, Kind};
 use crate::margins;
+use crate::memory::Pool;
 use crate::pack::{Location, Writer};
 use crate::point::PointKey;
 use crate::source::Watch;
@@ -34,6 +36,7 @@ struct Filling<'a> {
     owner: PointKey,
     watch: &'a dyn Watch,
     encoder: Encoder,
+    memory: Arc<Pool>,
     chunks: Option<Writer>,
     nodes: Option<Writer>,
     /// Frames of packs that are durable and that no run names yet.
@@ -122,7 +125,8 @@ impl<'a> Filling<'a> {
     fn new(inner: &'a Inner, owner: PointKey, watch: &'a dyn Watch) -> Result<Self> {
         let encoder = Encoder::new(inner.config.level, inner.config.check_codec)?;
         let (chunks, nodes, frames) = (None, None, Vec::new());
-        Ok(Self { inner, owner, watch, encoder, chunks, nodes, frames })
+        let memory = inner.pack_memory();
+        Ok(Self { inner, owner, watch, encoder, memory, chunks, nodes, frames })
     }
 
     fn put(&mut self, kind: Kind, id: Id, raw: &[u8]) -> Result<()> {
@@ -135,7 +139,7 @@ impl<'a> Filling<'a> {
         };
         let mut writer = match slot.take() {
             Some(writer) => writer,
-            None => self.inner.writer(kind)?,
+            None => self.inner.writer(kind, &self.memory)?,
         };
         writer.encode(id, raw, &mut self.encoder)?;
         if writer.len() >= self.inner.config.pack_bytes as usize {

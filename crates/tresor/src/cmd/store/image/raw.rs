@@ -7,10 +7,11 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use rustix::fs::{Advice, FallocateFlags, OFlags, SeekFrom as Find};
-use rustix::io::Errno;
+use rustix::fs::{Advice, FallocateFlags, OFlags, SeekFrom as Find, fallocate};
+use rustix::io::{Errno, retry_on_intr};
 use tresor_store::{Sink, Source};
 
 use super::Output;
@@ -19,33 +20,17 @@ use crate::usage::Usage;
 /// Bytes of one piece of advice: the kernel follows it only as far as it would read ahead.
 const ADVICE: usize = 512 << 10;
 
-/// Bytes from which on a read goes past the page cache. A disk is read once and is larger than
-/// the cache: what others have there would go for nothing.
-const DIRECT: usize = 64 << 10;
-
-/// What offsets, lengths and memory must be aligned to for that.
+/// What offsets, lengths and memory must be aligned to for reads past the page cache.
 const GRAIN: usize = 4096;
 
-/// The same file for reads past the page cache, if its file system has such. It is opened by its
-/// descriptor: another file may have got its name.
-fn past_cache(file: &File) -> Option<File> {
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    OpenOptions::new().read(true).custom_flags(OFlags::DIRECT.bits() as i32).open(path).ok()
-}
-
-/// Whether a read can go past the page cache, and is worth it.
-fn is_even(memory: &[u8], offset: u64) -> bool {
-    let even = |number: usize| number.is_multiple_of(GRAIN);
-    memory.len() >= DIRECT
-        && even(memory.len())
-        && offset.is_multiple_of(GRAIN as u64)
-        && memory.as_ptr().align_offset(GRAIN) == 0
-}
-
-/// An image that is read: a file or a block device.
+/// An image that is read: a file or a block device. What can be is read past the page cache: a
+/// disk is read once and is larger than the cache, and what others have there would go for it.
 pub(in super::super) struct RawImage {
     file: File,
+    /// The same file for such reads, if its file system has them.
     direct: Option<File>,
+    /// They were refused all the same.
+    refused: AtomicBool,
     size: u64,
 }
 
@@ -57,10 +42,32 @@ impl RawImage {
             // Not the metadata's length: that of a block device is zero.
             let size = file.seek(SeekFrom::End(0))?;
             let direct = past_cache(&file);
-            Ok(RawImage { file, direct, size })
+            Ok(RawImage { file, direct, refused: AtomicBool::new(false), size })
         };
         open().with_context(|| Usage(format!("cannot read the image {}", path.display())))
     }
+
+    fn past_cache(&self) -> Option<&File> {
+        self.direct.as_ref().filter(|_| !self.refused.load(Ordering::Relaxed))
+    }
+}
+
+/// The same file for reads past the page cache. It is opened by its descriptor: another file may
+/// have got its name.
+fn past_cache(file: &File) -> Option<File> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    OpenOptions::new().read(true).custom_flags(OFlags::DIRECT.bits() as i32).open(path).ok()
+}
+
+fn is_aligned(memory: &[u8], offset: u64) -> bool {
+    memory.len().is_multiple_of(GRAIN)
+        && offset.is_multiple_of(GRAIN as u64)
+        && memory.as_ptr().align_offset(GRAIN) == 0
+}
+
+/// Whether an error says that a file cannot be read past the page cache.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 impl Source for RawImage {
@@ -69,9 +76,9 @@ impl Source for RawImage {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        if let Some(direct) = self.direct.as_ref().filter(|_| is_even(buf, offset)) {
+        if let Some(direct) = self.past_cache().filter(|_| is_aligned(buf, offset)) {
             match direct.read_exact_at(buf, offset) {
-                Err(e) if e.kind() == io::ErrorKind::InvalidInput => {}
+                Err(e) if is_refusal(&e) => self.refused.store(true, Ordering::Relaxed),
                 other => return other,
             }
         }
@@ -100,8 +107,7 @@ impl Source for RawImage {
     }
 
     fn prefetch(&self, range: Range<u64>) {
-        // What will be read past the page cache is of no use in it.
-        if self.direct.is_some() && range.end.saturating_sub(range.start) >= DIRECT as u64 {
+        if self.past_cache().is_some() {
             return;
         }
         // Without it the kernel reads ahead in small steps, and not at all between places.
@@ -163,7 +169,8 @@ impl Drop for RawOutput {
 impl Sink for RawOutput {
     fn reserve(&self, range: Range<u64>) -> io::Result<()> {
         let len = range.end.saturating_sub(range.start);
-        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), range.start, len) {
+        let reserve = || fallocate(&self.file, FallocateFlags::empty(), range.start, len);
+        match retry_on_intr(reserve) {
             // A file system that cannot: space is then found as bytes come.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             other => Ok(other?),
