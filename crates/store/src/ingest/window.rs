@@ -141,14 +141,13 @@ impl<'a> Cutter<'a> {
         Ok(Some((id, node.items(self.window.len as u32)?.to_vec())))
     }
 
-    /// The parent's items of a window that is read as a whole; none where they are not known or
-    /// cannot be read.
+    /// The parent's items of a window that is read as a whole; none where they are not known,
+    /// cannot be read, or are not those of such a window.
     fn alike(&self, window: u64, before: &Old<'_>) -> Result<Vec<Numbered>> {
         let len = self.window.len as u32;
         let map = before.alike.filter(|map| window < map.windows() && map.len(window) == len);
         let found = match map.map(|map| leaf(&map, self.deposit.loader(), window)) {
             Some(Err(e)) if !damage::is_damage(&e) => return Err(e),
-            // A leaf that is no leaf of this window is as good as none.
             Some(Ok(Some((_, node)))) => number(node.items(len).unwrap_or_default()),
             _ => return Ok(Vec::new()),
         };
