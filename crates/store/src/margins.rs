@@ -95,9 +95,9 @@ pub(crate) const FETCH: u64 = FETCH_ROOM as u64 - (8 << 10);
 /// [`DIRECT_READ`] more at its end come with them.
 pub(crate) const SCAN_PIECE: u64 = FETCH - DIRECT_READ;
 
-/// Threads that read and check packs. One more than two processors, so that one that waits for
-/// the disk leaves neither idle.
-pub(crate) const VERIFY_WORKERS: usize = 3;
+/// Threads that read and check packs. Two more than two processors, so that those that wait for
+/// the disk leave neither idle.
+pub(crate) const VERIFY_WORKERS: usize = 4;
 
 /// Pages of an index run in the store that are read at once when it is checked.
 pub(crate) const INSPECT_PAGES: u64 = 256;

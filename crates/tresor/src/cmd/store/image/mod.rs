@@ -1,6 +1,7 @@
 //! Disk images as the store reads and writes them: raw files, block devices, qcow2.
 
 mod block;
+mod direct;
 mod changed;
 mod qcow2;
 mod raw;

@@ -4,33 +4,28 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::num::NonZeroU64;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use rustix::fs::{Advice, FallocateFlags, OFlags, SeekFrom as Find, fallocate};
+use rustix::fs::{Advice, FallocateFlags, SeekFrom as Find, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 use tresor_store::{Sink, Source};
 
 use super::Output;
+use super::direct::Direct;
 use crate::usage::Usage;
 
 /// Bytes of one piece of advice: the kernel follows it only as far as it would read ahead.
 const ADVICE: usize = 512 << 10;
 
-/// What offsets, lengths and memory must be aligned to for reads past the page cache.
-const GRAIN: usize = 4096;
+/// Bytes from which on a write goes past the page cache.
+const DIRECT: usize = 64 << 10;
 
-/// An image that is read: a file or a block device. What can be is read past the page cache: a
-/// disk is read once and is larger than the cache, and what others have there would go for it.
+/// An image that is read: a file or a block device.
 pub(in super::super) struct RawImage {
     file: File,
-    /// The same file for such reads, if its file system has them.
-    direct: Option<File>,
-    /// They were refused all the same.
-    refused: AtomicBool,
+    direct: Direct,
     size: u64,
 }
 
@@ -41,33 +36,11 @@ impl RawImage {
             let mut file = File::open(path)?;
             // Not the metadata's length: that of a block device is zero.
             let size = file.seek(SeekFrom::End(0))?;
-            let direct = past_cache(&file);
-            Ok(RawImage { file, direct, refused: AtomicBool::new(false), size })
+            let direct = Direct::of(&file, OpenOptions::new().read(true));
+            Ok(RawImage { file, direct, size })
         };
         open().with_context(|| Usage(format!("cannot read the image {}", path.display())))
     }
-
-    fn past_cache(&self) -> Option<&File> {
-        self.direct.as_ref().filter(|_| !self.refused.load(Ordering::Relaxed))
-    }
-}
-
-/// The same file for reads past the page cache. It is opened by its descriptor: another file may
-/// have got its name.
-fn past_cache(file: &File) -> Option<File> {
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    OpenOptions::new().read(true).custom_flags(OFlags::DIRECT.bits() as i32).open(path).ok()
-}
-
-fn is_aligned(memory: &[u8], offset: u64) -> bool {
-    memory.len().is_multiple_of(GRAIN)
-        && offset.is_multiple_of(GRAIN as u64)
-        && memory.as_ptr().align_offset(GRAIN) == 0
-}
-
-/// Whether an error says that a file cannot be read past the page cache.
-fn is_refusal(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 impl Source for RawImage {
@@ -76,11 +49,8 @@ impl Source for RawImage {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        if let Some(direct) = self.past_cache().filter(|_| is_aligned(buf, offset)) {
-            match direct.read_exact_at(buf, offset) {
-                Err(e) if is_refusal(&e) => self.refused.store(true, Ordering::Relaxed),
-                other => return other,
-            }
+        if Direct::fits(buf, offset) && self.direct.take(|file| file.read_exact_at(buf, offset))? {
+            return Ok(());
         }
         self.file.read_exact_at(buf, offset)
     }
@@ -107,7 +77,7 @@ impl Source for RawImage {
     }
 
     fn prefetch(&self, range: Range<u64>) {
-        if self.past_cache().is_some() {
+        if self.direct.is_there() {
             return;
         }
         // Without it the kernel reads ahead in small steps, and not at all between places.
@@ -121,6 +91,7 @@ impl Source for RawImage {
 /// A new file that is written to; gone again unless it is kept.
 pub(in super::super) struct RawOutput {
     file: File,
+    direct: Direct,
     path: PathBuf,
     kept: bool,
 }
@@ -130,11 +101,9 @@ impl RawOutput {
     pub(in super::super) fn create(path: &Path, size: u64) -> Result<RawOutput> {
         let context = || Usage(format!("cannot make {}", path.display()));
         let opened = OpenOptions::new().write(true).create_new(true).open(path);
-        let out = RawOutput {
-            file: opened.with_context(context)?,
-            path: path.to_path_buf(),
-            kept: false,
-        };
+        let file = opened.with_context(context)?;
+        let direct = Direct::of(&file, OpenOptions::new().write(true));
+        let out = RawOutput { file, direct, path: path.to_path_buf(), kept: false };
         out.file.set_len(size).with_context(context)?;
         Ok(out)
     }
@@ -178,6 +147,10 @@ impl Sink for RawOutput {
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        let fits = data.len() >= DIRECT && Direct::fits(data, offset);
+        if fits && self.direct.take(|file| file.write_all_at(data, offset))? {
+            return Ok(());
+        }
         self.file.write_all_at(data, offset)?;
         // Written to the disk from now on and not only at the flush in the end, which would wait
         // for all of it; and the memory of these pages is at once free for the next ones. It is
