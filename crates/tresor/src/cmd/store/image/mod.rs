@@ -1,8 +1,8 @@
 //! Disk images as the store reads and writes them: raw files, block devices, qcow2.
 
 mod block;
-mod direct;
 mod changed;
+mod direct;
 mod qcow2;
 mod raw;
 mod stream;
