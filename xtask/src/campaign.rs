@@ -5,7 +5,6 @@
 //! did not run and counts as failed.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -116,8 +115,7 @@ fn tested(root: &Path, work: &Path, campaign: Campaign, options: &Options) -> an
     let name = campaign.name();
     let log = work.join("logs").join(format!("campaign-{name}.log"));
     let seeds = options.seeds.unwrap_or_else(|| options.scale.saturating_mul(400));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".to_owned().into());
-    let mut command = Command::new(cargo);
+    let mut command = process::cargo();
     command
         .args(["test", "--locked", "-p", "tresor-store"])
         .args(campaign.tests())

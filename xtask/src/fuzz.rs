@@ -5,7 +5,7 @@
 //! folder, never into the committed corpus; an input that fails is kept beside the logs.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -44,6 +44,19 @@ pub(crate) fn targets(root: &Path) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
+/// What cargo says if the lock file of the targets, a workspace of their own, lags behind the
+/// crates that they test. Asked in seconds and early: the targets are built late.
+pub(crate) fn stale_lock(root: &Path) -> anyhow::Result<Option<String>> {
+    let output = process::cargo()
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .current_dir(root.join(FOLDER))
+        .stdin(Stdio::null())
+        .output()
+        .context("start cargo metadata")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    Ok((!output.status.success()).then(|| said.trim_end().to_owned()))
+}
+
 /// Builds all targets into `target`; the log, and whether it worked.
 pub(crate) fn build(
     root: &Path,
@@ -52,8 +65,7 @@ pub(crate) fn build(
     limit: Duration,
 ) -> anyhow::Result<(bool, PathBuf)> {
     let log = work.join("logs/fuzz-build.log");
-    let mut command =
-        Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".to_owned().into()));
+    let mut command = process::cargo();
     command
         .args(["build", "--release", "--locked", "--target", TRIPLE])
         .current_dir(root.join(FOLDER))

@@ -6,11 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use spdx::{Expression, ParseMode};
+
+use crate::process;
 
 /// Packages that implement TLS and cryptography for rustls or beside it.
 const PROVIDERS: [&str; 5] = ["aws-lc-rs", "ring", "openssl", "native-tls", "boring"];
@@ -71,8 +73,7 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<String>> {
 /// The packages that are built for a target. `cargo metadata` would also list those that only a
 /// feature which is off would bring, hence the tree.
 fn tree(root: &Path, target: &str) -> anyhow::Result<Vec<Known>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = process::cargo()
         .args(["tree", "--locked", "--workspace", "--all-features", "--target", target])
         .args(["--prefix", "none", "--format", "{p}|{l}", "--color", "never"])
         .current_dir(root)

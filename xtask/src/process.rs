@@ -28,6 +28,11 @@ static DOOMED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 /// How often the removal of a folder into which threads still write is begun again.
 const REMOVALS: u32 = 50;
 
+/// The cargo that runs this tool.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {

@@ -265,8 +265,7 @@ fn report(
 
 fn build(root: &Path) -> anyhow::Result<()> {
     eprintln!("building tresor in release");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = process::cargo();
     command.args(["build", "--release", "--locked", "-p", "tresor"]).current_dir(root);
     let ended = process::run(&mut command, BUILD_LIMIT)?;
     ensure!(ended.ok(), "cargo build: {}", ended.words());

@@ -233,7 +233,7 @@ impl Run<'_> {
     }
 
     fn cargo(&self, arguments: &[&str]) -> Command {
-        let mut command = tool::cargo();
+        let mut command = process::cargo();
         command.args(arguments).current_dir(&self.places.root);
         command
     }
@@ -255,7 +255,8 @@ impl Run<'_> {
     }
 
     fn deny(&self) -> anyhow::Result<Outcome> {
-        let findings = licence::check(&self.places.root)?;
+        let mut findings = licence::check(&self.places.root)?;
+        findings.extend(fuzz::stale_lock(&self.places.root)?);
         let text = findings.join("\n");
         let own = Outcome { text, ..Outcome::of(findings.is_empty(), String::new()) };
         if !findings.is_empty() || !tool::has_cargo_command("deny") {

@@ -1,6 +1,5 @@
 //! Programs that the parts call: which are there, and how they are made quiet.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,11 +10,6 @@ use crate::{debian, process};
 
 /// Asking a program for its version.
 const PROBE: Duration = Duration::from_secs(30);
-
-/// The cargo that runs this tool.
-pub(super) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
-}
 
 /// No colours, no progress bars, no files beside the sources.
 pub(super) fn quiet(command: &mut Command) {
@@ -30,7 +24,7 @@ pub(super) fn quiet(command: &mut Command) {
 
 /// True when `cargo NAME` exists.
 pub(super) fn has_cargo_command(name: &str) -> bool {
-    succeeds(cargo().args([name, "--version"]), PROBE)
+    succeeds(process::cargo().args([name, "--version"]), PROBE)
 }
 
 /// True when the toolchain has the component, perhaps after asking rustup for it.
