@@ -55,7 +55,7 @@
 mod changed;
 mod durable;
 mod error;
-mod extent;
+pub mod extent;
 pub mod image;
 mod pool;
 mod range;

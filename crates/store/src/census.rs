@@ -6,7 +6,7 @@ use crate::config::StoreConfig;
 use crate::error::{Error, Result};
 use crate::map::{Compare, Difference, Item, Seen, Tree};
 use crate::read::Reader;
-use crate::vault::Store;
+use crate::store::Store;
 
 /// Objects of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

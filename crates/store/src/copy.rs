@@ -15,7 +15,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use crate::chunk::BLOCK;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,9 +23,9 @@ use crate::margins;
 use crate::pin::Pin;
 use crate::point::{PointKey, PointRecord};
 use crate::read::Reader;
-use crate::source::{Sink, Source, Watch};
+use crate::source::{Source, Watch};
 use crate::standing::{Held, removed_object};
-use crate::vault::Store;
+use crate::store::Store;
 
 /// The fact of a copied point that names the store it was copied from.
 pub const COPIED_FROM_STORE: &str = "copied-from-store";
@@ -305,45 +304,19 @@ fn join(ranges: &mut Vec<Range<u64>>, range: Range<u64>, gap: u64) {
 /// A point as the source of an ingest.
 struct Disk(Reader);
 
-/// Reads of more bytes than this are planned by pack: one request brings many chunks.
-const PLANNED: usize = 256 << 10;
-
 impl Source for Disk {
     fn len(&self) -> u64 {
         self.0.size()
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        if buf.len() <= PLANNED {
+        if buf.len() <= margins::COPY_CACHED {
             return self.0.read_at(buf, offset).map_err(io::Error::other);
         }
-        buf.fill(0);
-        let range = offset..offset + buf.len() as u64;
-        let piece = Piece { offset, buf: Mutex::new(buf) };
-        self.0.restore_range(&piece, range, &()).map(|_| ()).map_err(io::Error::other)
+        self.0.fill(buf, offset, &()).map(drop).map_err(io::Error::other)
     }
 
     fn allocated(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
         self.0.extents(range).map_err(io::Error::other)
-    }
-}
-
-/// A part of a disk in memory.
-struct Piece<'a> {
-    offset: u64,
-    buf: Mutex<&'a mut [u8]>,
-}
-
-impl Sink for Piece<'_> {
-    fn reserve(&self, _range: Range<u64>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        let start = (offset - self.offset) as usize;
-        let mut buf = self.buf.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = buf.get_mut(start..start + data.len()).ok_or(io::ErrorKind::InvalidInput)?;
-        place.copy_from_slice(data);
-        Ok(())
     }
 }

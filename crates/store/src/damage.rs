@@ -4,7 +4,7 @@
 //! absent, a damaged point is listed apart from the good ones. Only where damage could hide a
 //! promise to somebody is it an error: a pin that cannot be read may protect any point.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, chain};
 use crate::point::PointRecord;
 
 /// An object that cannot be used as it is.
@@ -62,16 +62,4 @@ impl<T> Records<T> {
 /// had now.
 pub(crate) fn is_damage(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported)
-}
-
-/// An error and its sources in one line.
-pub(crate) fn chain(error: &Error) -> String {
-    let mut out = error.to_string();
-    let mut link = std::error::Error::source(error);
-    while let Some(source) = link {
-        out.push_str(": ");
-        out.push_str(&source.to_string());
-        link = source.source();
-    }
-    out
 }

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::id::Id;
 use crate::map::{Compare, Difference, Item, Seen, Tree};
 use crate::point::PointKey;
-use crate::vault::Store;
+use crate::store::Store;
 
 /// What a range of the newer point holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

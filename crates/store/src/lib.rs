@@ -118,7 +118,7 @@ mod restore;
 mod seal;
 mod source;
 mod standing;
-mod vault;
+mod store;
 mod verify;
 mod wound;
 
@@ -141,5 +141,5 @@ pub use read::Reader;
 pub use repair::{Healed, Repair, Repaired};
 pub use restore::Restored;
 pub use source::{Sink, Source, Watch};
-pub use vault::Store;
+pub use store::Store;
 pub use verify::{Depth, Finding, FindingKind, Sample, Slice, Verified, Verify, VerifyMark};

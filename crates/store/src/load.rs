@@ -94,7 +94,10 @@ impl Loader {
         let mut opener = self.opener()?;
         let key = self.key(&at.pack)?;
         let out = then(opener.open(self.keys(&key), at, what, frame)?)?;
-        self.openers.lock().unwrap_or_else(PoisonError::into_inner).push(opener);
+        let mut openers = self.openers.lock().unwrap_or_else(PoisonError::into_inner);
+        if openers.len() < margins::OPENERS_KEPT {
+            openers.push(opener);
+        }
         Ok(out)
     }
 

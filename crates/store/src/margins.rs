@@ -1,12 +1,11 @@
-//! Every bound that is a property of this program and not of the format.
+//! The bounds that are properties of this program and not of the format.
 //!
 //! The format's own parameters are fields of [`crate::StoreConfig`]. A number here may change
-//! from one version to the next without any store noticing.
+//! from one version to the next without any store noticing, with one exception: a version that
+//! lowers a limit of what is read or accepted (`RECORD`, `RUN`, `RAW`, `SLOTS`, `EPOCHS`, ...)
+//! refuses what an earlier one has written.
 
 use std::time::Duration;
-
-/// Bytes of one page of an index run.
-pub(crate) const PAGE: usize = 4096;
 
 /// Decoded index pages kept in memory (4 KiB each).
 pub(crate) const INDEX_PAGES: usize = 6144;
@@ -194,6 +193,9 @@ pub(crate) const STORE_RUN_ENTRIES: u64 = 1 << 16;
 /// Handles that may share one cache folder.
 pub(crate) const CACHE_SLOTS: u32 = 64;
 
+/// Decoders of single frames, with their buffers, that are kept for the next reads.
+pub(crate) const OPENERS_KEPT: usize = 8;
+
 /// Keys of packs kept derived.
 pub(crate) const PACK_KEYS: usize = 1024;
 
@@ -217,6 +219,10 @@ pub(crate) const COPY_BATCH: usize = 1 << 14;
 
 /// Ancestors of a point that are asked for when a copy looks for what the target has of it.
 pub(crate) const COPY_ANCESTORS: usize = 1 << 10;
+
+/// Bytes up to which a read of a copy goes through the cache of chunks; a longer one is planned by
+/// pack, where one request brings many chunks.
+pub(crate) const COPY_CACHED: usize = 256 << 10;
 
 /// Keys that a copy may have: one more for each attempt at it that collection gave up.
 pub(crate) const COPY_KEYS: u32 = 64;

@@ -1,6 +1,6 @@
 //! Memory for bytes on their way from or to a disk.
 //!
-//! It begins on a memory page, as files want that are read and written past the page cache, and
+//! It begins on a page of memory, as files want that are read and written past the page cache, and
 //! asks for huge pages: a request for a megabyte then names one piece of memory and not 256.
 //! `docs/performance.md` tells what that brings. Where the system has no huge pages it is memory
 //! like any other.

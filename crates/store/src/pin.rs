@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gc;
 use crate::point::{PointKey, PointRecord};
 use crate::seal::Record;
-use crate::vault::Store;
+use crate::store::Store;
 
 pub(crate) const PINS: &str = "pins";
 pub(crate) const WRITERS: &str = "writers";

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::error::Result;
 use crate::object::Objects;
-use crate::pack::Pack;
+use crate::pack::{Pack, folder, folder_of};
 
 /// What one attempt, or one look at maps, knows about packs.
 pub(crate) struct Present {
@@ -28,8 +28,8 @@ pub(crate) struct Present {
 
 #[derive(Default)]
 struct Seen {
-    /// Names by folder: by their first byte.
-    folders: HashMap<u8, HashSet<Uuid>>,
+    /// Names by the number of their folder.
+    folders: HashMap<usize, HashSet<Uuid>>,
     /// Packs of folders that were listed, but not in the listing: are they there?
     others: HashMap<Uuid, bool>,
 }
@@ -46,15 +46,15 @@ impl Present {
         if self.barred.contains(&name) {
             return Ok(false);
         }
-        let [folder, ..] = *name.as_bytes();
+        let number = folder_of(&name);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(there) = seen.others.get(&name) {
             return Ok(*there);
         }
-        let listed = match seen.folders.entry(folder) {
+        let listed = match seen.folders.entry(number) {
             Entry::Occupied(names) => names.into_mut(),
             Entry::Vacant(place) => {
-                let listed = self.objects.list(&format!("packs/{folder:02x}"))?;
+                let listed = self.objects.list(&folder(number))?;
                 let names = listed.iter().filter_map(|name| Uuid::try_parse(name).ok());
                 place.insert(names.collect())
             }

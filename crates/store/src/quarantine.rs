@@ -16,14 +16,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::damage;
-use crate::error::Result;
+use crate::error::{Result, chain};
 use crate::id::Id;
 use crate::margins;
 use crate::pack::Location;
 use crate::point::PointKey;
 use crate::seal::Record;
-use crate::vault::{Inner, Store};
+use crate::store::{Inner, Store};
 
 pub(crate) const QUARANTINE: &str = "quarantine";
 
@@ -110,7 +109,7 @@ impl Inner {
     fn read_quarantine(&self) -> Result<Vec<(String, QuarantineRecord)>> {
         let records = self.read_records(Record::Quarantine, QUARANTINE)?;
         for (object, e) in &records.damaged {
-            tracing::error!(object, error = damage::chain(e), "a quarantine record is damaged");
+            tracing::error!(object, error = chain(e), "a quarantine record is damaged");
         }
         Ok(records.good)
     }

@@ -7,7 +7,7 @@ use crate::field::{part, part_mut};
 use crate::id::{Id, Root};
 use crate::map::{Item, leaf, seek};
 use crate::point::{PointKey, PointRecord};
-use crate::vault::Store;
+use crate::store::Store;
 
 /// Random access to the bytes of a point. Whoever reads over a long time holds a pin too.
 #[derive(Debug, Clone)]

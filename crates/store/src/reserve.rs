@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use crate::env::Env;
 use crate::error::{ErrorKind, Result};
 use crate::object::Objects;
-use crate::vault::{Inner, Store};
+use crate::store::{Inner, Store};
 
 const RESERVE: &str = "reserve";
 

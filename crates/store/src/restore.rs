@@ -6,6 +6,7 @@
 //! decodes what it fetched to where it is written from; neighbours are written together. What is
 //! written has been hashed and compared with its id.
 
+use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -77,6 +78,14 @@ impl Reader {
         self.restore_parts(sink, range, &outside, watch)
     }
 
+    /// Fills `buf` from `offset`, like [`Reader::read_at`]; for long reads: one request brings
+    /// many chunks. The watcher is told of every byte once.
+    pub fn fill(&self, buf: &mut [u8], offset: u64, watch: &dyn Watch) -> Result<Restored> {
+        buf.fill(0);
+        let range = offset..offset.saturating_add(buf.len() as u64);
+        self.restore_range(&Piece { start: offset, buf: Mutex::new(buf) }, range, watch)
+    }
+
     fn restore_parts(
         &self,
         sink: &dyn Sink,
@@ -105,6 +114,27 @@ impl Reader {
             bytes_fetched: job.fetched.into_inner(),
             chunks: job.chunks.into_inner(),
         })
+    }
+}
+
+/// A part of a disk in memory.
+struct Piece<'a> {
+    start: u64,
+    buf: Mutex<&'a mut [u8]>,
+}
+
+impl Sink for Piece<'_> {
+    fn reserve(&self, _range: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        let place = offset.checked_sub(self.start).map(|start| start as usize);
+        let mut buf = self.buf.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = place.and_then(|start| buf.get_mut(start..)).unwrap_or_default();
+        let to = rest.get_mut(..data.len()).ok_or(io::ErrorKind::InvalidInput)?;
+        to.copy_from_slice(data);
+        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ use crate::margins;
 use crate::object::Put;
 use crate::point::{self, PointKey, PointRecord};
 use crate::seal::{self, Record};
-use crate::vault::Store;
+use crate::store::Store;
 
 pub(crate) const REMOVED: &str = "removed";
 pub(crate) const STALE: &str = "stale";

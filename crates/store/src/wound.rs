@@ -11,14 +11,14 @@ use std::ops::Range;
 
 use crate::cache::Cache;
 use crate::damage;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::id::{Id, Kind};
 use crate::map::{Item, Node, Tree, span};
 use crate::margins;
 use crate::point::PointKey;
 use crate::present::Present;
 use crate::source::{Watch, tidy};
-use crate::vault::{Inner, Store};
+use crate::store::{Inner, Store};
 
 /// A part of a point that cannot be read.
 pub(crate) struct Wound {
@@ -87,7 +87,7 @@ impl<'a> Walk<'a> {
         }
         let node = match self.inner.loader.node(&id) {
             Err(e) if damage::is_damage(&e) => {
-                visit(wound(Some(damage::chain(&e))))?;
+                visit(wound(Some(chain(&e))))?;
                 return Ok(false);
             }
             other => other?,
@@ -99,7 +99,7 @@ impl<'a> Walk<'a> {
         };
         let whole = match inside {
             Err(e) if e.kind() == ErrorKind::Corrupt => {
-                visit(wound(Some(damage::chain(&e))))?;
+                visit(wound(Some(chain(&e))))?;
                 false
             }
             other => other?,

@@ -45,13 +45,12 @@ pub(crate) fn write(path: &Path, bytes: &[u8], access: Access) -> Result<()> {
 }
 
 fn replace(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+    let Some(name) = path.file_name() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
     };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let mut temporary = name.to_owned();
     temporary.push(".new");
-    let temporary = folder.join(temporary);
+    let temporary = path.with_file_name(temporary);
     // A temporary file of an interrupted attempt may have any mode: never reuse it.
     remove_if_there(&temporary)?;
     let mut file =
@@ -59,15 +58,21 @@ fn replace(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
+    sync_folder(path)
+}
+
+/// Makes the name of a file durable: that it is there, or that it is not any more.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
     File::open(folder)?.sync_all()
 }
 
 /// Removes a file durably; one that is not there is no error.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    let removed = remove_if_there(path).and_then(|()| match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => Ok(()),
-    });
+    let removed = remove_if_there(path).and_then(|()| sync_folder(path));
     removed.with_context(|| format!("cannot remove {}", path.display()))
 }
 

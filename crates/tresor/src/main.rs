@@ -2,7 +2,7 @@
 //!
 //! The binary wires configuration, the domain and the wire together and decides nothing about
 //! backups itself. Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found, 4 what was
-//! named is not there.
+//! named is not there, 130 and 143 ended by SIGINT and SIGTERM.
 
 mod client;
 mod cmd;
@@ -34,7 +34,8 @@ use config::{Config, LogFormat, Sources};
     tresor serve --data DIR          the service\n  \
     tresor login --data DIR          signs in, for all commands from `group` to `setup`\n  \
     eval \"$(tresor env --data DIR)\"  its address and the owner's credentials for clients\n\n\
-    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found, 4 not there.")]
+    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 damaged data found, 4 not there,\n  \
+    130 and 143 ended by a signal.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
 
 use crate::process;
 use part::Part;
@@ -118,7 +119,7 @@ fn chosen(only: &[Part]) -> Vec<Part> {
     let binary = only.iter().any(|part| part.needs_binary());
     let wanted =
         |part: &Part| only.is_empty() || only.contains(part) || (binary && *part == Part::Binary);
-    Part::ALL.into_iter().filter(wanted).collect()
+    Part::value_variants().iter().copied().filter(wanted).collect()
 }
 
 fn places(root: &Path) -> anyhow::Result<Places> {
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn everything_runs_when_nothing_is_chosen() {
-        assert_eq!(chosen(&[]), Part::ALL);
+        assert_eq!(chosen(&[]), Part::value_variants());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use clap::ValueEnum;
 
 use super::count::{self, Runner};
 use super::{Outcome, Places, examples, node, python, tool};
@@ -13,7 +14,7 @@ use crate::process::{self, Ended};
 use crate::{coverage, fuzz, licence, tidy};
 
 /// One part, in the order in which they run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Part {
     /// Formatting.
     Fmt,
@@ -59,56 +60,12 @@ pub(super) enum Part {
 
 impl fmt::Display for Part {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.pad(match self {
-            Self::Fmt => "fmt",
-            Self::Tidy => "tidy",
-            Self::Deny => "deny",
-            Self::Clippy => "clippy",
-            Self::Unit => "unit",
-            Self::Objects => "objects",
-            Self::Doc => "doc",
-            Self::Capacity => "capacity",
-            Self::Binary => "binary",
-            Self::Fuzz => "fuzz",
-            Self::Reader => "reader",
-            Self::Demo => "demo",
-            Self::Badinput => "badinput",
-            Self::Clients => "clients",
-            Self::Sdk14 => "sdk14",
-            Self::Js => "js",
-            Self::Az => "az",
-            Self::Examples => "examples",
-            Self::Kill => "kill",
-            Self::Coverage => "coverage",
-        })
+        let value = self.to_possible_value();
+        out.pad(value.as_ref().map_or("", |value| value.get_name()))
     }
 }
 
 impl Part {
-    /// All parts, in their order.
-    pub(super) const ALL: [Self; 20] = [
-        Self::Fmt,
-        Self::Tidy,
-        Self::Deny,
-        Self::Clippy,
-        Self::Unit,
-        Self::Objects,
-        Self::Doc,
-        Self::Capacity,
-        Self::Binary,
-        Self::Fuzz,
-        Self::Reader,
-        Self::Demo,
-        Self::Badinput,
-        Self::Clients,
-        Self::Sdk14,
-        Self::Js,
-        Self::Az,
-        Self::Examples,
-        Self::Kill,
-        Self::Coverage,
-    ];
-
     /// The parts whose logs `Coverage` needs.
     const PROOFS: [Self; 5] = [Self::Unit, Self::Clients, Self::Sdk14, Self::Js, Self::Az];
 
@@ -389,7 +346,7 @@ impl Run<'_> {
             } else {
                 outcome.count.failed = outcome.count.failed.saturating_add(1);
                 outcome.logs.push(fuzzed.log);
-                outcome.note = format!("{}, ", fuzzed.target);
+                outcome.note.push_str(&format!("{}, ", fuzzed.target));
             }
         }
         outcome.note.push_str(&format!("{inputs} inputs"));

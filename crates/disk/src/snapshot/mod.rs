@@ -13,17 +13,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::extent;
 use crate::range::RangeSet;
 use crate::volume::{Marks, Volume, check_range, read_exact};
-use rustix::fs::{Advice, fadvise};
-use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many views of one volume may be open at once.
 pub const MAX_VIEWS: usize = 8;
-
-/// Bytes of one piece of advice: the kernel follows it only as far as it would read ahead.
-const ADVICE: usize = 512 << 10;
 
 /// What a view is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,11 +83,7 @@ impl View {
 
     /// Lets the operating system begin to fetch a range that will be read soon. Only advice.
     pub fn prefetch(&self, range: Range<u64>) {
-        let end = range.end.min(self.size());
-        for start in (range.start..end).step_by(ADVICE) {
-            let len = NonZeroU64::new(end.saturating_sub(start).min(ADVICE as u64));
-            let _ = fadvise(self.volume.data(), start, len, Advice::WillNeed);
-        }
+        extent::prefetch(self.volume.data(), range.start..range.end.min(self.size()));
     }
 
     /// The ranges that may differ from the point with this root, in 64 KiB units, merged.

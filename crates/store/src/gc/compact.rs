@@ -14,7 +14,7 @@ use super::run::{Plan, Run};
 use super::table::{Row, join};
 use crate::codec::Encoder;
 use crate::damage;
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, Result, chain};
 use crate::fetch;
 use crate::field::part;
 use crate::id::{Id, Kind};
@@ -86,7 +86,7 @@ impl Run<'_> {
             match copy.pack(pack, frames) {
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::NotFound || damage::is_damage(&e) => {
-                    tracing::warn!(%pack, error = damage::chain(&e), "a pack is not rewritten");
+                    tracing::warn!(%pack, error = chain(&e), "a pack is not rewritten");
                 }
                 Err(e) if e.kind() == ErrorKind::Full => copy.full = true,
                 Err(e) => return Err(e),
@@ -194,7 +194,7 @@ impl<'a> Copy<'a> {
         let size = inner.loader.open(at, (kind, *id), frame, |raw| {
             let writer = match &mut half.writer {
                 Some(writer) => writer,
-                none => none.insert(inner.writer(kind, &self.memory)?),
+                none => none.insert(inner.begin_pack(kind, &self.memory)?),
             };
             writer.encode(*id, raw, encoder)?;
             Ok(writer.len())

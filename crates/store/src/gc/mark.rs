@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::sort::{Sorted, Sorter};
 use crate::damage;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::id::Id;
 use crate::load::Loader;
 use crate::map::{Item, Node, Tree};
@@ -18,7 +18,7 @@ use crate::margins;
 use crate::pin::WriterRecord;
 use crate::point::PointKey;
 use crate::source::Watch;
-use crate::vault::Store;
+use crate::store::Store;
 
 /// Everything reachable that was seen so far.
 pub(super) struct Reach {
@@ -120,7 +120,7 @@ impl Reach {
             self.sorter.add(id)?;
             let node = match loader.node(&id) {
                 Err(e) if damage::is_damage(&e) => {
-                    tracing::error!(point = %key, error = damage::chain(&e), "a map is broken");
+                    tracing::error!(point = %key, error = chain(&e), "a map is broken");
                     self.broken.insert(*key);
                     continue;
                 }

@@ -47,7 +47,7 @@ use crate::margins;
 use crate::point::PointKey;
 use crate::quarantine::Affected;
 use crate::source::Watch;
-use crate::vault::Store;
+use crate::store::Store;
 
 pub(crate) use record::{AWAITED, CONDEMNED, CONFIRMED};
 

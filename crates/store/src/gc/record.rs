@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::damage;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::margins;
 use crate::object::Put;
 use crate::seal::Record;
-use crate::vault::Store;
+use crate::store::Store;
 
 pub(crate) const CONDEMNED: &str = "condemned";
 pub(crate) const AWAITED: &str = "awaited";
@@ -84,7 +84,7 @@ impl Store {
             match self.confirmed(id) {
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) if damage::is_damage(&e) => {
-                    tracing::error!(error = damage::chain(&e), "a decision is damaged");
+                    tracing::error!(error = chain(&e), "a decision is damaged");
                     out.confirmed.insert(id, None);
                 }
                 other => drop(out.confirmed.insert(id, Some(other?))),
@@ -96,7 +96,7 @@ impl Store {
             match read.map(|record: CondemnedRecord| record.packs) {
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) if damage::is_damage(&e) => {
-                    tracing::error!(error = damage::chain(&e), "a sentence is damaged");
+                    tracing::error!(error = chain(&e), "a sentence is damaged");
                     out.condemned.insert(id, None);
                 }
                 other => drop(out.condemned.insert(id, Some(other?))),

@@ -14,7 +14,7 @@ use crate::margins;
 use crate::pin::WriterRecord;
 use crate::point::PointKey;
 use crate::source::Watch;
-use crate::vault::Store;
+use crate::store::Store;
 
 /// The packs of sentences.
 pub(super) type Decisions = BTreeMap<Uuid, BTreeSet<Uuid>>;

@@ -47,7 +47,7 @@ impl Table {
     /// The packs that are there. Whoever needs to know which of them are condemned has listed
     /// those *before*.
     pub(super) fn list(objects: &Objects, barred: BTreeSet<Uuid>) -> Result<Self> {
-        let mut rows = objects.list_with("packs", |meta| {
+        let mut rows = objects.list_with(pack::PACKS, |meta| {
             let name = Uuid::try_parse(meta.location.filename()?).ok()?;
             Some(Row::new(name, meta.size, &barred))
         })?;

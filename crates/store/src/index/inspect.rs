@@ -5,14 +5,13 @@ use std::sync::{Arc, PoisonError};
 
 use uuid::Uuid;
 
-use super::page::{HEAD, PURPOSE, TAIL, Tail, decode_head};
+use super::page::{HEAD, PAGE, PURPOSE, TAIL, Tail, decode_head};
 use super::run::SUPPOSED;
 use super::{FOLDER, Index, Run, parse};
 use crate::error::{Error, Result};
 use crate::field::part_mut;
 use crate::id::{Id, Root};
 use crate::margins;
-use crate::margins::PAGE;
 use crate::pack::{Location, Pack};
 
 /// A pack that the index names.

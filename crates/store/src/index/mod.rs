@@ -49,7 +49,7 @@ use uuid::Uuid;
 use crate::cache::Cache;
 use crate::damage::{self, Damaged};
 use crate::env::Env;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::id::{Id, Root};
 use crate::keys::KeyRing;
 use crate::margins;
@@ -296,7 +296,7 @@ impl Index {
         let copy = self.folder.add(&self.ring, name, "run", &bytes);
         if let Err(e) = copy.and_then(|copy| self.install(name, copy)) {
             // The run is durable in the store; the local copy is fetched when it is missed.
-            tracing::warn!(error = damage::chain(&e), "a run has no local copy");
+            tracing::warn!(error = chain(&e), "a run has no local copy");
         }
         Ok(name)
     }
@@ -334,7 +334,7 @@ impl Index {
                 Ok(run) => attempt.push(run, self)?,
                 // Less is found again.
                 Err(e) if damage::is_damage(&e) => {
-                    tracing::warn!(error = damage::chain(&e), "an earlier run is passed over");
+                    tracing::warn!(error = chain(&e), "an earlier run is passed over");
                 }
                 Err(e) => return Err(e),
             }
@@ -382,7 +382,7 @@ impl Index {
         drop(state);
         if let Err(e) = self.merge() {
             // Many segments only make look-ups slower: the next new one tries again.
-            tracing::warn!(error = damage::chain(&e), "segments cannot be merged");
+            tracing::warn!(error = chain(&e), "segments cannot be merged");
         }
         Ok(())
     }

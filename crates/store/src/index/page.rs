@@ -23,11 +23,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::field::Fields;
 use crate::id::Id;
 use crate::keys::TAG;
-use crate::margins::PAGE;
 
 pub(super) const MAGIC: &[u8; 8] = b"TRSRINDX";
 pub(super) const PURPOSE: &str = "tresor 0 index";
 pub(super) const HEAD: usize = 68;
+
+/// Bytes of a page in the object.
+pub(super) const PAGE: usize = 4096;
 
 /// Usable bytes of a page.
 pub(super) const BODY: usize = PAGE - TAG;

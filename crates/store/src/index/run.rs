@@ -10,14 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 use super::page::{
-    BODY, COVERS, ENTRIES, ENTRY, FENCES, HEAD, PACK, PACKS, PURPOSE, Pages, TAIL, Tail,
+    BODY, COVERS, ENTRIES, ENTRY, FENCES, HEAD, PACK, PACKS, PAGE, PURPOSE, Pages, TAIL, Tail,
     decode_head, filter_bits, filter_page,
 };
 use crate::error::{Error, Result};
 use crate::field::Fields;
 use crate::id::Id;
 use crate::keys::{KeyRing, ObjectKey};
-use crate::margins::PAGE;
 use crate::pack::{Location, Pack};
 
 /// Numbers segments, so that pages of one are never taken for another's.

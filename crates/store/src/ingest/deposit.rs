@@ -21,7 +21,7 @@ use crate::pack::{Closed, Location, Writer};
 use crate::point::PointKey;
 use crate::present::Present;
 use crate::source::Watch;
-use crate::vault::Inner;
+use crate::store::Inner;
 
 /// The receiving end of one attempt.
 pub(super) struct Deposit<'a> {
@@ -233,7 +233,7 @@ impl<'a> Deposit<'a> {
     ) -> Result<Option<Writer>> {
         let mut pack = match pack {
             Some(pack) => pack,
-            None => self.inner.writer(kind, &self.memory)?,
+            None => self.inner.begin_pack(kind, &self.memory)?,
         };
         let stored = pack.encode(id, raw, encoder)?;
         self.tally.new.fetch_add(raw.len() as u64, Ordering::Relaxed);

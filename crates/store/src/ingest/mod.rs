@@ -28,7 +28,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::damage;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::gc;
 use crate::id::{Kind, Root};
 use crate::index::Attempt;
@@ -40,7 +40,7 @@ use crate::present::Present;
 use crate::seal::{self, Record};
 use crate::source::{Source, Watch};
 use crate::standing::{Standing, voided};
-use crate::vault::Store;
+use crate::store::Store;
 
 use deposit::{Deposit, Hand};
 use dispatch::Dispatcher;
@@ -147,7 +147,7 @@ impl Store {
         // A parent that cannot be read is as good as gone: everything is read again.
         let look = |key: &PointKey| match self.point(key) {
             Err(e) if damage::is_damage(&e) => {
-                tracing::warn!(point = %key, error = damage::chain(&e), "no parent: damaged");
+                tracing::warn!(point = %key, error = chain(&e), "no parent: damaged");
                 Ok(None)
             }
             other => other,

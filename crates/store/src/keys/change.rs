@@ -14,7 +14,7 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::margins;
 use crate::object::Objects;
-use crate::vault::Store;
+use crate::store::Store;
 
 /// What is known of a key slot.
 #[derive(Debug, Clone, PartialEq, Eq)]

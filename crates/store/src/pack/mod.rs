@@ -55,8 +55,7 @@ pub(crate) struct Pack {
 
 /// The name of the object of the pack `name`; packs are spread over 256 folders.
 pub(crate) fn object(name: &Uuid) -> String {
-    let name = name.simple().to_string();
-    format!("packs/{}/{name}", name.get(..2).unwrap_or_default())
+    format!("{}/{}", folder(folder_of(name)), name.simple())
 }
 
 impl Pack {
@@ -81,12 +80,15 @@ impl Pack {
     }
 }
 
+/// Where all packs are, each in a folder of this one.
+pub(crate) const PACKS: &str = "packs";
+
 /// Folders that packs are spread over.
 pub(crate) const FOLDERS: usize = 256;
 
 /// The name of a folder of packs.
 pub(crate) fn folder(number: usize) -> String {
-    format!("packs/{number:02x}")
+    format!("{PACKS}/{number:02x}")
 }
 
 /// The number of the folder that a pack is in.

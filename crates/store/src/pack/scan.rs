@@ -12,13 +12,12 @@ use bytes::Bytes;
 use super::{
     FRAME_HEAD, FRAME_MAGIC, FrameHead, Keys, Location, Opener, PACK_HEAD, Pack, decode_pack_head,
 };
-use crate::damage;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::field::narrow;
 use crate::id::Id;
 use crate::keys::ObjectKey;
 use crate::margins;
-use crate::vault::Inner;
+use crate::store::Inner;
 
 /// A good frame.
 #[derive(Debug, Clone, Copy)]
@@ -79,15 +78,15 @@ impl<'a> Scan<'a> {
             }
             Ok(_) => return Ok(out.all(end, "the object holds another pack".to_owned())),
             Err(e) if known => {
-                out.bad(0..PACK_HEAD as u32, || damage::chain(&e));
+                out.bad(0..PACK_HEAD as u32, || chain(&e));
                 Pack { size: end, ..pack }
             }
-            Err(e) => return Ok(out.all(end, damage::chain(&e))),
+            Err(e) => return Ok(out.all(end, chain(&e))),
         };
         out.pack = Some(pack);
         let key = match pack.key(ring) {
             Ok(key) => key,
-            Err(e) => return Ok(out.all(end, damage::chain(&e))),
+            Err(e) => return Ok(out.all(end, chain(&e))),
         };
         let mut at = PACK_HEAD as u64;
         while at < size {
@@ -122,7 +121,7 @@ impl<'a> Scan<'a> {
             }
             Err(e) => {
                 // The next frame may begin inside this one.
-                self.search(at, at + FRAME_HEAD as u64, out, || damage::chain(&e))
+                self.search(at, at + FRAME_HEAD as u64, out, || chain(&e))
             }
         }
     }

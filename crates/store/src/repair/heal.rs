@@ -16,7 +16,7 @@ use crate::memory::Pool;
 use crate::pack::{Location, Writer};
 use crate::point::PointKey;
 use crate::source::Watch;
-use crate::vault::{Inner, Store};
+use crate::store::{Inner, Store};
 use crate::wound::Walk;
 
 /// What healing did.
@@ -139,7 +139,7 @@ impl<'a> Filling<'a> {
         };
         let mut writer = match slot.take() {
             Some(writer) => writer,
-            None => self.inner.writer(kind, &self.memory)?,
+            None => self.inner.begin_pack(kind, &self.memory)?,
         };
         writer.encode(id, raw, &mut self.encoder)?;
         if writer.len() >= self.inner.config.pack_bytes as usize {

@@ -16,10 +16,10 @@ mod heal;
 mod salvage;
 
 use crate::damage::{self, Damaged};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::margins;
 use crate::source::Watch;
-use crate::vault::{Inner, Store};
+use crate::store::{Inner, Store};
 use crate::verify::{Depth, Verified, Verify};
 
 pub use heal::Healed;
@@ -133,7 +133,7 @@ impl Inner {
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 // A run of a format that is not known may be whole.
                 Err(e) if e.kind() == ErrorKind::Corrupt => {
-                    tracing::warn!(object, why = damage::chain(&e), "damaged run");
+                    tracing::warn!(object, why = chain(&e), "damaged run");
                     out.push(object);
                 }
                 other => other?,

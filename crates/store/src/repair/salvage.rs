@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use super::Repaired;
 use crate::damage;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::id::Id;
 use crate::index::Named;
 use crate::margins;
 use crate::pack::{FOLDERS, Location, Pack, Scan};
 use crate::point::PointKey;
 use crate::source::Watch;
-use crate::vault::Inner;
+use crate::store::Inner;
 
 /// A pack to scan: as the index knows it, or by its name alone.
 struct Candidate {
@@ -115,7 +115,7 @@ impl<'a> Salvage<'a> {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             Err(e) if damage::is_damage(&e) || e.kind() == ErrorKind::Transient => {
                 self.out.unreadable += 1;
-                self.out.blame(object, e.kind(), damage::chain(&e));
+                self.out.blame(object, e.kind(), chain(&e));
                 return Ok(());
             }
             Err(e) => return Err(e),

@@ -34,7 +34,7 @@ use crate::margins;
 use crate::pack::Location;
 use crate::point::PointKey;
 use crate::source::Watch;
-use crate::vault::{Inner, Store};
+use crate::store::{Inner, Store};
 
 pub(crate) use pace::Pace;
 use report::Report;

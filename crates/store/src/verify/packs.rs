@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use super::{Check, Depth, FindingKind, Pace, VerifyMark};
 use crate::damage;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::id::Id;
 use crate::index::Named;
 use crate::margins;
-use crate::pack::{FOLDERS, Location, Pack, Scan, Scanned, folder, folder_of};
+use crate::pack::{FOLDERS, Location, PACKS, Pack, Scan, Scanned, folder, folder_of};
 use crate::source::Watch;
-use crate::vault::Inner;
+use crate::store::Inner;
 
 /// A pack to look at: as the index knows it, and the size of its object if there is one.
 struct Item {
@@ -158,7 +158,7 @@ impl Check<'_> {
         }
         drop(found);
         for (pack, e) in unreadable {
-            let (object, why) = (pack.object(), damage::chain(&e));
+            let (object, why) = (pack.object(), chain(&e));
             self.report.borrow_mut().add(FindingKind::UnreadablePack, &object, &why);
         }
         self.charge(suspects)?;
@@ -284,7 +284,7 @@ impl Work<'_> {
             // The object ends before the size that was listed.
             Err(e) if damage::is_damage(&e) => {
                 let good = good(scan);
-                let why = damage::chain(&e);
+                let why = chain(&e);
                 let all = std::iter::once(0..pack.size).collect();
                 self.suspect(pack, FindingKind::ShortPack, &why, all, &good);
             }
@@ -367,7 +367,7 @@ impl Inner {
         let mut out = BTreeMap::new();
         let all = folders.len() >= FOLDERS;
         let names: Vec<String> =
-            if all { vec!["packs".to_owned()] } else { folders.map(folder).collect() };
+            if all { vec![PACKS.to_owned()] } else { folders.map(folder).collect() };
         for name in names {
             for (leaf, size) in self.objects.sizes(&name)? {
                 if let Ok(pack) = Uuid::try_parse(&leaf)

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Check, FindingKind};
 use crate::damage;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::gc::{AWAITED, CONDEMNED, CONFIRMED};
 use crate::pin::{PINS, WRITERS};
 use crate::quarantine::{Affected, QUARANTINE};
@@ -16,7 +16,7 @@ impl Check<'_> {
     pub(super) fn structure(&mut self) -> Result<()> {
         match self.inner.check_config() {
             Err(e) if damage::is_damage(&e) || e.kind() == ErrorKind::NotFound => {
-                self.add(FindingKind::DamagedRecord, "config", &damage::chain(&e));
+                self.add(FindingKind::DamagedRecord, "config", &chain(&e));
             }
             other => other?,
         }
@@ -28,7 +28,7 @@ impl Check<'_> {
                 // Replaced since it was listed.
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) if damage::is_damage(&e) => {
-                    self.add(FindingKind::DamagedRun, &object, &damage::chain(&e));
+                    self.add(FindingKind::DamagedRun, &object, &chain(&e));
                 }
                 other => other?,
             }
@@ -39,7 +39,7 @@ impl Check<'_> {
     fn slots(&self) -> Result<()> {
         let add = |object: &str, why: &str| self.add(FindingKind::DamagedSlots, object, why);
         match self.store.slot_copies() {
-            Err(e) if damage::is_damage(&e) => add("keys", &damage::chain(&e)),
+            Err(e) if damage::is_damage(&e) => add("keys", &chain(&e)),
             copies => {
                 let copies = copies?;
                 if copies.missing > 0 {
@@ -75,7 +75,7 @@ impl Check<'_> {
         for (record, folder) in folders {
             self.go_on()?;
             for (object, e) in self.inner.read_records::<Value>(record, folder)?.damaged {
-                self.add(FindingKind::DamagedRecord, &object, &damage::chain(&e));
+                self.add(FindingKind::DamagedRecord, &object, &chain(&e));
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ use imago::{
 use tresor_store::{Sink, Source};
 
 use super::Output;
-use super::raw::sync_folder;
+use crate::durable;
 use crate::usage::Usage;
 
 /// An image that is read.
@@ -111,7 +111,7 @@ impl Qcow2Output {
 impl Output for Qcow2Output {
     fn keep(mut self: Box<Self>) -> Result<()> {
         let kept = self.image.flush().and_then(|()| self.image.sync());
-        let kept = kept.and_then(|()| sync_folder(&self.path));
+        let kept = kept.and_then(|()| durable::sync_folder(&self.path));
         kept.with_context(|| format!("cannot write {}", self.path.display()))?;
         self.kept = true;
         Ok(())

@@ -8,16 +8,15 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{Advice, FallocateFlags, SeekFrom as Find, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fallocate};
 use rustix::io::{Errno, retry_on_intr};
+use tresor_disk::extent;
 use tresor_store::{Sink, Source};
 
 use super::Output;
 use super::direct::Direct;
+use crate::durable;
 use crate::usage::Usage;
-
-/// Bytes of one piece of advice: the kernel follows it only as far as it would read ahead.
-const ADVICE: usize = 512 << 10;
 
 /// Bytes from which on a write goes past the page cache.
 const DIRECT: usize = 64 << 10;
@@ -56,35 +55,15 @@ impl Source for RawImage {
     }
 
     fn allocated(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
-        let mut found = Vec::new();
-        let mut at = range.start;
-        while at < range.end {
-            let data = match rustix::fs::seek(&self.file, Find::Data(at)) {
-                Ok(data) => data,
-                // No data up to the end of the file.
-                Err(Errno::NXIO) => break,
-                // A device or file system that does not know holes.
-                Err(_) => return Ok(vec![range]),
-            };
-            if data >= range.end {
-                break;
-            }
-            let hole = rustix::fs::seek(&self.file, Find::Hole(data))?.min(range.end);
-            found.push(data..hole);
-            at = hole;
-        }
-        Ok(found)
+        // What does not know holes may have data everywhere.
+        Ok(extent::data(&self.file, &range).unwrap_or_else(|_| vec![range]))
     }
 
     fn prefetch(&self, range: Range<u64>) {
         if self.direct.is_there() {
             return;
         }
-        // Without it the kernel reads ahead in small steps, and not at all between places.
-        for start in range.clone().step_by(ADVICE) {
-            let len = NonZeroU64::new(range.end.saturating_sub(start).min(ADVICE as u64));
-            let _ = rustix::fs::fadvise(&self.file, start, len, Advice::WillNeed);
-        }
+        extent::prefetch(&self.file, range);
     }
 }
 
@@ -111,20 +90,11 @@ impl RawOutput {
 
 impl Output for RawOutput {
     fn keep(mut self: Box<Self>) -> Result<()> {
-        let synced = self.file.sync_all().and_then(|()| sync_folder(&self.path));
+        let synced = self.file.sync_all().and_then(|()| durable::sync_folder(&self.path));
         synced.with_context(|| format!("cannot write {}", self.path.display()))?;
         self.kept = true;
         Ok(())
     }
-}
-
-/// Makes the name of a file durable.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
 }
 
 impl Drop for RawOutput {

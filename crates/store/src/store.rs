@@ -14,7 +14,7 @@ use crate::chunk::Rule;
 use crate::config::{self, StoreConfig};
 use crate::damage::{self, Damaged, Records};
 use crate::env::Env;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::id::Kind;
 use crate::index::Index;
 use crate::keys::{self, Domain, KeyRing, RecoveryKey, Secret};
@@ -100,7 +100,7 @@ impl Store {
         // The store is there, and its recovery key must be shown: whoever begins the first point
         // makes the reserve, or says why not.
         if let Err(e) = store.0.keep_reserve() {
-            tracing::warn!(error = damage::chain(&e), "the store has no reserve yet");
+            tracing::warn!(error = chain(&e), "the store has no reserve yet");
         }
         Ok((store, recovery))
     }
@@ -144,10 +144,7 @@ impl Store {
             Err(e) if e.kind() == ErrorKind::NotFound || damage::is_damage(&e) => e,
             other => return other,
         };
-        tracing::warn!(
-            error = damage::chain(&why),
-            "the store is opened without its configuration"
-        );
+        tracing::warn!(error = chain(&why), "the store is opened without its configuration");
         let objects = Objects::new(objects, rt, env.clone());
         let mut failed = why;
         for id in KeyRing::stores(&objects)? {
@@ -224,7 +221,7 @@ impl Inner {
     }
 
     /// Begins a pack in such memory.
-    pub(crate) fn writer(&self, kind: Kind, memory: &Arc<Pool>) -> Result<Writer> {
+    pub(crate) fn begin_pack(&self, kind: Kind, memory: &Arc<Pool>) -> Result<Writer> {
         Writer::new(&self.ring, &self.env, kind, memory.lend(self.pack_room())?)
     }
 
