@@ -16,6 +16,8 @@ use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
 use crate::error::Result;
+use crate::id::Id;
+use crate::index::Index;
 use crate::object::Objects;
 use crate::pack::{Pack, folder, folder_of};
 
@@ -66,6 +68,21 @@ impl Present {
         let there = self.objects.exists(&pack.object())?;
         seen.others.insert(name, there);
         Ok(there)
+    }
+
+    /// Whether a place of `id` that is not known to be damaged is in a pack to rely on.
+    pub(crate) fn holds(&self, index: &Index, id: &Id) -> Result<bool> {
+        match index.find(id)? {
+            None => return Ok(false),
+            Some(at) if self.accepts(&at.pack)? => return Ok(true),
+            Some(_) => {}
+        }
+        for at in index.locations(id)? {
+            if !index.is_shunned(&at) && self.accepts(&at.pack)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A pack that this attempt has stored itself.

@@ -212,18 +212,7 @@ impl<'a> There<'a> {
     }
 
     fn look(&self, id: &Id) -> Result<bool> {
-        let index = &self.inner.index;
-        match index.find(id)? {
-            None => return Ok(false),
-            Some(at) if self.present.accepts(&at.pack)? => return Ok(true),
-            Some(_) => {}
-        }
-        for at in index.locations(id)? {
-            if !index.is_shunned(&at) && self.present.accepts(&at.pack)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        self.present.holds(&self.inner.index, id)
     }
 }
 

@@ -195,20 +195,9 @@ impl<'a> Deposit<'a> {
         Ok(id)
     }
 
-    /// Whether the store has `id` in a pack that will stay.
+    /// Whether the store has `id`, not known to be damaged, in a pack that will stay.
     fn stored(&self, id: &Id) -> Result<bool> {
-        let Some(at) = self.inner.index.find(id)? else {
-            return Ok(false);
-        };
-        if self.present.accepts(&at.pack)? {
-            return Ok(true);
-        }
-        for at in self.inner.index.locations(id)? {
-            if self.present.accepts(&at.pack)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        self.present.holds(&self.inner.index, id)
     }
 
     /// Whether `id` has to be stored, by whoever asks. Counts its bytes if not.

@@ -3,7 +3,7 @@
 //! The map of the source is walked beside that of the attempt's parent, which is announced and
 //! so cannot go: a subtree that both have is skipped. That a *node* is in the target's index
 //! proves nothing about what lies below it, so every other subtree is walked to its chunks, and
-//! each of those is looked for by itself. What the target lacks is fetched in the order of the
+//! each of those is looked for by itself. So is all of it where the parent is damaged. What the target lacks is fetched in the order of the
 //! source's packs, decoded, compared with its id and encoded anew at the target's own level.
 //! Memory is bounded by one batch of references and the packs in flight.
 
@@ -43,8 +43,12 @@ impl Ingest {
     pub(crate) fn transfer(&mut self, from: &Reader, watch: &dyn Watch) -> Result<Ingested> {
         self.done = None;
         let map = from.record.map;
+        // Nothing stands for a parent that is not whole: what it lacks is copied again, which
+        // heals every point that shares it.
+        let whole = self.wounds(watch)?.is_empty();
         let inner = self.store.inner();
-        let old = self.parent.as_ref().map_or_else(|| Tree::zero(0, map.window), |p| p.map);
+        let parent = self.parent.as_ref().filter(|_| whole);
+        let old = parent.map_or_else(|| Tree::zero(0, map.window), |parent| parent.map);
         let source = &from.store.inner().loader;
         let compare = Compare::new(
             Seen { tree: old, loader: &inner.loader },
