@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use object_store::ObjectStore;
 
-use garbage::{SIZE, collect, commit, disk, make, nothing_is_left_open, other, plain, tight};
+use garbage::{
+    SIZE, collect, commit, disk, make, nothing_is_left_open, other, plain, ruthless, tight,
+};
 use rig::{Rig, begin, ingest, key, restore, small};
 use tresor_testkit::{Fault, Faulty, Memory, Operation, Rng};
 
@@ -141,9 +143,44 @@ fn a_parent_that_goes_before_the_announcement_is_none() {
     armed.store(true, SeqCst);
     let mut child = begin(&writer, 2, Some(1), SIZE as u64).unwrap();
     assert!(!armed.load(SeqCst) && child.parent().is_none());
+    // Nobody looks for what such a parent reached.
+    assert!(collect(&other(&rig, 5), &plain()).affected.is_empty());
+    let parents: Vec<_> = writer.writers().unwrap().into_iter().map(|w| w.parent).collect();
+    assert_eq!(parents, [None]);
     child.run(&disk(1), Some(&[]), &()).unwrap();
     assert!(commit(child).unwrap());
     assert!(restore(&other(&rig, 4), 2).unwrap() == disk(1).bytes());
+}
+
+/// The same, killed before it can take that announcement back: it is given up in its time like
+/// any other, although what its parent reached is gone.
+#[test]
+fn a_lost_announcement_of_a_dead_parent_blocks_nothing_for_ever() {
+    let rig = Rig::new();
+    let store = rig.init(small());
+    make(&store, 1, 1);
+    make(&store, 5, 5);
+    let remover = other(&rig, 2);
+    let (objects, armed) = before(&rig.objects, (Operation::Put, "writers"), move || {
+        remover.remove_point(&key(1)).unwrap();
+        assert!(collect(&remover, &plain()).deleted_packs > 0);
+    });
+    let killed = Faulty::new(objects, |operation, path, _| {
+        match operation == Operation::Delete && path.as_ref().starts_with("writers") {
+            true => Fault::Refuse,
+            false => Fault::None,
+        }
+    });
+    let slow = Rig::on(Arc::new(killed), 3);
+    let writer = slow.open().unwrap();
+    armed.store(true, SeqCst);
+    assert!(begin(&writer, 2, Some(1), SIZE as u64).is_err());
+    assert_eq!(store.writers().unwrap().len(), 1);
+    store.remove_point(&key(5)).unwrap();
+    let fresh = other(&rig, 6);
+    fresh.collect(&ruthless(), &()).unwrap();
+    assert!(fresh.writers().unwrap().is_empty());
+    assert!(collect(&fresh, &ruthless()).deleted_packs > 0);
 }
 
 /// What an attempt under way has stored stays also where something else is freed, so that index

@@ -105,8 +105,10 @@ impl<'a> Run<'a> {
         let cleared = self.clear();
         let whole = done?;
         cleared?;
-        if whole {
-            self.tidy()?;
+        match whole {
+            true => self.tidy()?,
+            // What is lost may be lost to an announcement alone, which goes in its time.
+            false => self.tidy_writers()?,
         }
         self.out.entries_after = self.store.inner().index.snapshot().len();
         Ok(())

@@ -26,7 +26,8 @@ impl Run<'_> {
         self.tidy_removed()
     }
 
-    fn tidy_writers(&self) -> Result<()> {
+    /// Takes back the announcements of writers that have ended, or were given up.
+    pub(super) fn tidy_writers(&self) -> Result<()> {
         let writers = self.store.writers()?;
         let objects = &self.store.inner().objects;
         for writer in &writers {

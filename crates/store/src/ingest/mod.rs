@@ -156,14 +156,18 @@ impl Store {
         inner.keep_reserve()?;
         // Maps of another window have nothing in common with the ones that are made now.
         parent = parent.filter(|parent| parent.map.window == inner.config.window);
-        let writer = self.announce(plan.point, parent.clone())?.id;
-        // Only now: whoever condemns packs after this sees the announcement and waits.
-        let present = Present::new(inner.objects.clone(), self.condemned()?);
+        let mut writer = self.announce(plan.point, parent.clone())?.id;
         if let Some(record) = &parent
             && self.point(&record.key)?.is_none()
         {
+            // Removed and perhaps collected meanwhile: an announcement that names it would have
+            // every collection look for what it reached, in vain.
+            self.renounce(writer)?;
             parent = None;
+            writer = self.announce(plan.point, None)?.id;
         }
+        // Only now: whoever condemns packs after this sees the announcement and waits.
+        let present = Present::new(inner.objects.clone(), self.condemned()?);
         let standing = self.lasting(&plan.point)?;
         if !matches!(standing, Standing::Free) {
             self.renounce(writer)?;
