@@ -269,7 +269,7 @@ impl Job<'_> {
         };
         self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         desk.run.clear();
-        for same in fetch.frames.chunk_by(|(a, _), (b, _)| a.offset == b.offset) {
+        for same in fetch.frames.chunk_by(|(a, x), (b, y)| (a.offset, x.id) == (b.offset, y.id)) {
             let Some((at, first)) = same.first() else {
                 continue;
             };

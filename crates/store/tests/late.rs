@@ -16,7 +16,8 @@ use garbage::{
     SIZE, collect, commit, disk, make, nothing_is_left_open, other, plain, ruthless, tight,
 };
 use rig::{Rig, begin, ingest, key, restore, small};
-use tresor_testkit::{Fault, Faulty, Memory, Operation, Rng};
+use tresor_store::Collect;
+use tresor_testkit::{Fault, Faulty, Memory, Operation, Rng, sim_env};
 
 /// Objects that call `hook` before the first operation like this, once they are armed.
 fn before(
@@ -181,6 +182,26 @@ fn a_lost_announcement_of_a_dead_parent_blocks_nothing_for_ever() {
     fresh.collect(&ruthless(), &()).unwrap();
     assert!(fresh.writers().unwrap().is_empty());
     assert!(collect(&fresh, &ruthless()).deleted_packs > 0);
+}
+
+/// A writer whose clock was far ahead would be young for years.
+#[test]
+fn a_lost_writer_from_the_future_is_given_up() {
+    let rig = Rig::new();
+    let store = rig.init(small());
+    make(&store, 1, 1);
+    let mut ahead = rig.beside(2);
+    let (env, clock) = sim_env(2);
+    clock.advance(Duration::from_secs(400 * 24 * 3600));
+    ahead.env = env;
+    drop(begin(&ahead.open().unwrap(), 9, None, SIZE as u64).unwrap());
+    store.remove_point(&key(1)).unwrap();
+    let how = Collect { void_after: Duration::from_secs(7 * 24 * 3600), ..plain() };
+    let done = collect(&store, &how);
+    assert!(done.voided == [key(9)] && done.deleted_packs > 0, "{done:?}");
+    // One that is a little ahead is not.
+    let _near = begin(&other(&rig, 3), 10, None, SIZE as u64).unwrap();
+    assert!(collect(&store, &how).voided.is_empty());
 }
 
 /// What an attempt under way has stored stays also where something else is freed, so that index

@@ -99,11 +99,12 @@ fn a_store_lives_in_a_local_folder() {
     assert!(restore(&store, 1).unwrap() == disk);
 }
 
-/// Files whose flushes can be made to fail.
-#[derive(Debug)]
+/// Files whose flushes can be made to fail, or whose folders cannot be opened to be flushed.
+#[derive(Debug, Default)]
 struct Failing {
     armed: Arc<AtomicBool>,
     flushes: bool,
+    unopened: Arc<AtomicBool>,
 }
 
 struct FailingFile {
@@ -117,7 +118,10 @@ impl Files for Failing {
         Disk.make_dir(dir)
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        Disk.sync_dir(dir)
+        match self.unopened.load(Ordering::SeqCst) {
+            true => Err(io::Error::from(rustix::io::Errno::MFILE)),
+            false => Disk.sync_dir(dir),
+        }
     }
     fn create(&self, path: &Path) -> io::Result<Box<dyn Written>> {
         let (inner, armed) = (Disk.create(path)?, Arc::clone(&self.armed));
@@ -149,11 +153,29 @@ impl Written for FailingFile {
     }
 }
 
+/// No file handle is left for a while: what was tried then fails, and all goes on after it.
+#[test]
+fn a_folder_that_cannot_be_opened_poisons_nothing() {
+    let dir = TempDir::new().unwrap();
+    let unopened = Arc::new(AtomicBool::new(false));
+    let files = Failing { unopened: Arc::clone(&unopened), ..Failing::default() };
+    let objects = LocalObjects::open_on(dir.path(), Arc::new(files)).unwrap();
+    let rig = Rig::on(Arc::new(objects), 3);
+    let store = rig.init(small());
+    let disk = Memory::sparse(patterned(&mut Rng::new(1), 800 << 10));
+    unopened.store(true, Ordering::SeqCst);
+    let e = ingest(&store, 1, None, &disk, None).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Transient, "{e}");
+    unopened.store(false, Ordering::SeqCst);
+    ingest(&store, 1, None, &disk, None).unwrap();
+    assert!(restore(&store, 1).unwrap() == disk.bytes());
+}
+
 #[test]
 fn one_failed_flush_ends_all_writing_through_the_handle() {
     let dir = TempDir::new().unwrap();
     let armed = Arc::new(AtomicBool::new(false));
-    let files = Failing { armed: Arc::clone(&armed), flushes: true };
+    let files = Failing { armed: Arc::clone(&armed), flushes: true, ..Failing::default() };
     let objects = LocalObjects::open_on(dir.path(), Arc::new(files)).unwrap();
     let rig = Rig::on(Arc::new(objects), 3);
     let store = rig.init(small());
@@ -177,7 +199,7 @@ fn one_failed_flush_ends_all_writing_through_the_handle() {
 fn a_full_disk_is_reported_as_such_and_is_no_end() {
     let dir = TempDir::new().unwrap();
     let armed = Arc::new(AtomicBool::new(false));
-    let files = Failing { armed: Arc::clone(&armed), flushes: false };
+    let files = Failing { armed: Arc::clone(&armed), ..Failing::default() };
     let rig = Rig::on(Arc::new(LocalObjects::open_on(dir.path(), Arc::new(files)).unwrap()), 3);
     let store = rig.init(small());
     let disk = Memory::sparse(patterned(&mut Rng::new(1), 300 << 10));

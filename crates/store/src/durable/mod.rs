@@ -8,7 +8,8 @@
 //! - A name appears only after the bytes behind it are on stable storage: write a temporary file,
 //!   flush it, link it to its name, flush the folder.
 //! - The first flush that fails poisons the handle. A flush is never retried: the kernel may
-//!   have dropped the dirty pages and would report success the second time.
+//!   have dropped the dirty pages and would report success the second time. (A folder that cannot
+//!   be opened was not flushed: that is an error like any other.)
 
 mod disk;
 
@@ -17,6 +18,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::Errno;
 
 pub use disk::{Disk, Volatile};
 
@@ -146,7 +149,7 @@ impl Durable {
     /// Makes the names in `dir` durable, whoever gave them.
     pub fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.healthy()?;
-        self.guard(self.files.sync_dir(dir))
+        self.guard_folder(self.files.sync_dir(dir))
     }
 
     /// The same for somebody who only reads: through a poisoned handle nothing is flushed, and
@@ -165,7 +168,7 @@ impl Durable {
         match self.files.sync_dir(parent) {
             // Nothing can be lost in a folder that does not exist.
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => self.guard(other),
+            other => self.guard_folder(other),
         }
     }
 
@@ -174,6 +177,15 @@ impl Durable {
             return Err(io::Error::other(Poisoned));
         }
         Ok(())
+    }
+
+    /// A folder that could not be opened was not flushed: no page was dropped, and the next try
+    /// tells the truth.
+    fn guard_folder(&self, flushed: io::Result<()>) -> io::Result<()> {
+        match flushed {
+            Err(e) if is_unopened(&e) => Err(e),
+            other => self.guard(other),
+        }
     }
 
     /// Poisons the handle if a flush failed. The failure carries the marker too: bytes and names
@@ -185,6 +197,12 @@ impl Durable {
             io::Error::other(Poisoned)
         })
     }
+}
+
+/// Whether this is a failure to open something, and none that a flush has.
+fn is_unopened(error: &io::Error) -> bool {
+    let unopened = [Errno::NOENT, Errno::ACCESS, Errno::MFILE, Errno::NFILE];
+    Errno::from_io_error(error).is_some_and(|error| unopened.contains(&error))
 }
 
 /// A file that is being written and has only a temporary name.

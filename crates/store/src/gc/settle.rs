@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::run::Run;
@@ -73,11 +74,16 @@ impl Run<'_> {
 
     /// Whether all writers of the point are older than agreed.
     pub(super) fn is_lost(&self, writer: &WriterRecord, writers: &[WriterRecord]) -> bool {
-        let now = self.store.inner().env.domain();
-        let rivals = writers.iter().filter(|rival| rival.point == writer.point);
-        let age = rivals.map(|rival| now.duration_since(rival.time)).min();
-        age.and_then(|age| std::time::Duration::try_from(age).ok())
-            .is_some_and(|age| age >= self.how.void_after)
+        let mut rivals = writers.iter().filter(|rival| rival.point == writer.point);
+        rivals.all(|rival| self.is_overdue(rival.time))
+    }
+
+    /// Whether a writer that was announced then is older than agreed. One that is as far ahead of
+    /// this clock would not grow old in any useful time: one of the two clocks is wrong, and to
+    /// give up a writer is safe whenever it is done.
+    pub(super) fn is_overdue(&self, time: Timestamp) -> bool {
+        let age = self.store.inner().env.domain().duration_since(time);
+        age.unsigned_abs() >= self.how.void_after
     }
 
     /// Settles a writer that is lost. False: it is not.

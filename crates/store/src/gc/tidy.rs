@@ -40,7 +40,7 @@ impl Run<'_> {
                 if !objects.list(super::CONDEMNED)?.is_empty() {
                     continue;
                 }
-            } else if self.is_old(writer.time) {
+            } else if self.is_overdue(writer.time) {
                 self.store.mark(Record::Stale, &stale_object(&writer.point), &writer.point)?;
             } else {
                 continue;

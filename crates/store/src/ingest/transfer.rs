@@ -161,7 +161,7 @@ impl Transfer<'_> {
             Err(e) if e.kind() == ErrorKind::NotFound => None,
             other => Some(other?),
         };
-        for same in request.frames.chunk_by(|(a, _), (b, _)| a.offset == b.offset) {
+        for same in request.frames.chunk_by(|(a, x), (b, y)| (a.offset, x.0) == (b.offset, y.0)) {
             self.go_on()?;
             let Some((at, (id, len))) = same.first() else { continue };
             let mut keep = |raw: &[u8]| self.chunk(id, *len, raw, &mut hand);
