@@ -13,9 +13,8 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
-use crate::damage::{self, Damaged, Points};
+use crate::damage::{self, Damaged, Points, Records};
 use crate::error::{Error, ErrorKind, Result};
 use crate::margins;
 use crate::object::Put;
@@ -103,10 +102,11 @@ impl Store {
         let objects = &self.inner().objects;
         let names = objects.list(point::FOLDER)?;
         // Listed second: what was removed before this is left out, and what is removed later
-        // was a point at this instant.
-        let removed: BTreeSet<String> = objects.list(REMOVED)?.into_iter().collect();
-        for name in names {
-            if removed.contains(&name) {
+        // was a point at this instant. Marks of points that are gone are many in an old store.
+        let there = |leaf: &str| names.binary_search_by(|name| name.as_str().cmp(leaf)).is_ok();
+        let removed = objects.list_some(REMOVED, there)?;
+        for name in &names {
+            if removed.binary_search(name).is_ok() {
                 continue;
             }
             match name.parse().and_then(|key: PointKey| self.held(&key)) {
@@ -120,6 +120,16 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// The marks of removal beside which the object of the point is still there. The others stay
+    /// for ever, and that they are there is all that they say: they are not read.
+    pub(crate) fn removals(&self) -> Result<Records<KeyRecord>> {
+        let inner = self.inner();
+        let names = inner.objects.list(point::FOLDER)?;
+        inner.read_some(Record::Removed, REMOVED, |leaf| {
+            names.binary_search_by(|name| name.as_str().cmp(leaf)).is_ok()
+        })
     }
 
     /// A committed point that was not removed.

@@ -286,8 +286,18 @@ impl Inner {
         record: Record,
         folder: &str,
     ) -> Result<Records<T>> {
+        self.read_some(record, folder, |_| true)
+    }
+
+    /// Those of them whose names are wanted; the others are not read.
+    pub(crate) fn read_some<T: DeserializeOwned>(
+        &self,
+        record: Record,
+        folder: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Records<T>> {
         let mut out = Records { good: Vec::new(), damaged: Vec::new() };
-        for leaf in self.objects.list(folder)? {
+        for leaf in self.objects.list_some(folder, wanted)? {
             let name = format!("{folder}/{leaf}");
             match self.read_record(record, &name) {
                 Ok(decoded) => out.good.push((name, decoded)),

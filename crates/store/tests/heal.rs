@@ -62,7 +62,8 @@ fn a_copy_heals_what_it_would_share() {
         let mut disk = patterned(&mut Rng::new(6), 600 << 10);
         ingest(&source, 1, None, &Memory::sparse(disk.clone()), None).unwrap();
         disk[4096..8192].fill(9);
-        ingest(&source, 2, Some(1), &Memory::sparse(disk.clone()), Some(&[4096..8192])).unwrap();
+        let changed = std::slice::from_ref(&(4096..8192));
+        ingest(&source, 2, Some(1), &Memory::sparse(disk.clone()), Some(changed)).unwrap();
         source.copy_point(&key(1), &target, &()).unwrap();
 
         let mut bad = packs(&there);

@@ -15,9 +15,9 @@ use std::time::Duration;
 use super::run::Run;
 use crate::error::Result;
 use crate::pin::writer_object;
-use crate::point::{FOLDER, PointKey};
+use crate::point::PointKey;
 use crate::seal::Record;
-use crate::standing::{Held, KeyRecord, REMOVED, stale_object};
+use crate::standing::{Held, KeyRecord, stale_object};
 
 impl Run<'_> {
     /// Clears away what it can; what it leaves is only small.
@@ -52,16 +52,14 @@ impl Run<'_> {
 
     fn tidy_removed(&self) -> Result<()> {
         let inner = self.store.inner();
-        let removed = inner.read_records::<KeyRecord>(Record::Removed, REMOVED)?.readable();
+        let removed = self.store.removals()?.readable();
         if removed.is_empty() {
             return Ok(());
         }
         let writers = self.store.writers()?;
         let busy: BTreeSet<PointKey> = writers.iter().map(|writer| writer.point).collect();
-        let there: BTreeSet<String> = inner.objects.list(FOLDER)?.into_iter().collect();
         for KeyRecord { key, time } in removed {
-            let keep = !there.contains(&key.to_string())
-                || busy.contains(&key)
+            let keep = busy.contains(&key)
                 || !self.is_old(time)
                 || inner.objects.exists(&stale_object(&key))?;
             if !keep {

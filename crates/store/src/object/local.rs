@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult,
@@ -128,8 +128,8 @@ impl Folder {
         written.map_err(|e| named(location, e))
     }
 
-    fn meta(&self, location: &Path, file: &File) -> Result<ObjectMeta> {
-        let found = file.metadata().map_err(|e| named(location, e))?;
+    fn meta(location: &Path, found: io::Result<Metadata>) -> Result<ObjectMeta> {
+        let found = found.map_err(|e| named(location, e))?;
         if !found.is_file() {
             return Err(named(location, io::ErrorKind::NotFound.into()));
         }
@@ -144,7 +144,7 @@ impl Folder {
 
     fn get(&self, location: &Path, options: &GetOptions) -> Result<GetResult> {
         let file = File::open(self.file(location)?).map_err(|e| named(location, e))?;
-        let meta = self.meta(location, &file)?;
+        let meta = Self::meta(location, file.metadata())?;
         options.check_preconditions(&meta)?;
         let range = match &options.range {
             None => 0..meta.size,
@@ -167,22 +167,25 @@ impl Folder {
         self.durable.remove(&path).map_err(|e| named(location, e))
     }
 
-    fn walk(&self, prefix: Option<&Path>) -> Result<Vec<ObjectMeta>> {
-        let root = Path::default();
-        let prefix = prefix.unwrap_or(&root);
-        self.settle(prefix)?;
-        let mut found = Vec::new();
-        let mut folders = vec![prefix.clone()];
-        while let Some(folder) = folders.pop() {
-            let (files, deeper) = self.entries(&folder)?;
-            found.extend(files);
-            folders.extend(deeper);
-        }
-        found.sort_unstable_by(|a, b| a.location.cmp(&b.location));
-        Ok(found)
+    /// All objects below a prefix; one folder of them is in memory at once.
+    fn walk(self: Arc<Self>, prefix: Path) -> impl Stream<Item = Result<ObjectMeta>> {
+        let settled = self.settle(&prefix).map(|()| vec![prefix]);
+        let open = move |mut folders: Vec<Path>| {
+            let this = Arc::clone(&self);
+            async move {
+                let Some(folder) = folders.pop() else {
+                    return Ok::<_, object_store::Error>(None);
+                };
+                let (files, deeper) = this.entries(&folder)?;
+                folders.extend(deeper.into_iter().rev());
+                Ok(Some((stream::iter(files.into_iter().map(Ok)), folders)))
+            }
+        };
+        let walked = settled.map(|folders| stream::try_unfold(folders, open).try_flatten());
+        stream::iter([walked]).try_flatten()
     }
 
-    /// The objects directly in a folder, and the folders in it.
+    /// The objects directly in a folder, and the folders in it, each sorted.
     fn entries(&self, folder: &Path) -> Result<(Vec<ObjectMeta>, Vec<Path>)> {
         let (mut files, mut folders) = (Vec::new(), Vec::new());
         let listed = match fs::read_dir(self.file(folder)?) {
@@ -200,13 +203,10 @@ impl Folder {
             if kind.is_dir() {
                 folders.push(location);
             } else if kind.is_file() {
-                match File::open(entry.path()) {
+                match entry.metadata() {
                     // Deleted since the folder was read.
                     Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                    other => {
-                        let file = other.map_err(|e| named(&location, e))?;
-                        files.push(self.meta(&location, &file)?);
-                    }
+                    found => files.push(Self::meta(&location, found)?),
                 }
             }
         }
@@ -214,6 +214,8 @@ impl Folder {
         // its flush.
         let path = self.file(folder)?;
         self.durable.settle_dir(&path).map_err(|e| named(folder, e))?;
+        files.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+        folders.sort_unstable();
         Ok((files, folders))
     }
 
@@ -291,10 +293,7 @@ impl ObjectStore for LocalObjects {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        match self.0.walk(prefix) {
-            Ok(found) => stream::iter(found.into_iter().map(Ok)).boxed(),
-            Err(e) => stream::once(async move { Err(e) }).boxed(),
-        }
+        Arc::clone(&self.0).walk(prefix.cloned().unwrap_or_default()).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

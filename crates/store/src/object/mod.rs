@@ -176,6 +176,20 @@ impl Objects {
         Ok(self.sizes(folder)?.into_iter().map(|(name, _)| name).collect())
     }
 
+    /// Those of them that are wanted; only they are in memory.
+    pub(crate) fn list_some(
+        &self,
+        folder: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>> {
+        let name = |meta: &ObjectMeta| {
+            meta.location.filename().filter(|name| wanted(name)).map(str::to_owned)
+        };
+        let mut found = self.list_with(folder, name)?;
+        found.sort_unstable();
+        Ok(found)
+    }
+
     /// The last parts of the names of all objects in a folder, sorted, and their sizes.
     pub(crate) fn sizes(&self, folder: &str) -> Result<Vec<(String, u64)>> {
         let name = |meta: &ObjectMeta| meta.location.filename().unwrap_or_default().to_owned();

@@ -9,7 +9,7 @@ use crate::gc::{AWAITED, CONDEMNED, CONFIRMED};
 use crate::pin::{PINS, WRITERS};
 use crate::quarantine::{Affected, QUARANTINE};
 use crate::seal::Record;
-use crate::standing::{REMOVED, STALE};
+use crate::standing::STALE;
 
 impl Check<'_> {
     /// Looks at everything that is no pack.
@@ -66,12 +66,14 @@ impl Check<'_> {
             (Record::Pin, PINS),
             (Record::Writer, WRITERS),
             (Record::Quarantine, QUARANTINE),
-            (Record::Removed, REMOVED),
             (Record::Stale, STALE),
             (Record::Condemned, CONDEMNED),
             (Record::Confirmed, CONFIRMED),
             (Record::Awaited, AWAITED),
         ];
+        for (object, e) in self.store.removals()?.damaged {
+            self.add(FindingKind::DamagedRecord, &object, &chain(&e));
+        }
         for (record, folder) in folders {
             self.go_on()?;
             for (object, e) in self.inner.read_records::<Value>(record, folder)?.damaged {
