@@ -165,7 +165,7 @@ impl Service {
             Write::PutOperation(operation.clone()),
             Write::AddWork(self.work(kind, Some(operation.id), None)),
         ];
-        match self.catalogue.apply(writes).await {
+        match self.commit(writes).await {
             Ok(()) => {
                 self.nudge.notify_one();
                 Ok(operation)
