@@ -1,7 +1,7 @@
 //! Operations: made with the change they report, polled until they end.
 
 use super::{Caller, Service};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Fault, Result, chain};
 use crate::model::{Operation, OperationStatus, Resource, ResourceId};
 use std::time::Duration;
 use uuid::Uuid;
@@ -97,14 +97,7 @@ impl Service {
 /// Logs the internal cause of an error, once, and keeps what people may see.
 pub(crate) fn log(error: Error) -> Fault {
     if let Some(cause) = &error.cause {
-        let mut text = cause.to_string();
-        let mut source = cause.source();
-        while let Some(deeper) = source {
-            text.push_str(": ");
-            text.push_str(&deeper.to_string());
-            source = deeper.source();
-        }
-        tracing::error!(cause = text, "{}", error.fault.message);
+        tracing::error!(cause = chain(&**cause), "{}", error.fault.message);
     }
     *error.fault
 }
