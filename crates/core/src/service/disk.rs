@@ -14,15 +14,13 @@ use crate::model::{
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tresor_disk::{Volume, VolumeName};
+use tresor_disk::{Volume, VolumeName, image::vhd};
 use uuid::Uuid;
 
+pub use tresor_disk::{MAX_SIZE as DISK_BYTES_MAX, SECTOR};
+
 /// Bytes of the footer that an uploaded image carries behind the disk.
-pub(crate) const FOOTER_BYTES: u64 = 512;
-/// Largest disk, bytes; Azure's largest managed disk.
-const DISK_BYTES_MAX: u64 = 65_536 << 30;
-/// Smallest unit of a disk's size.
-const SECTOR: u64 = 512;
+pub const FOOTER_BYTES: u64 = vhd::FOOTER as u64;
 
 /// A disk as a client wants it.
 #[derive(Clone, Debug)]
@@ -402,7 +400,8 @@ fn check_size(size: u64, field: &str) -> Result<()> {
     let name = field.rsplit('.').next().unwrap_or(field);
     if size == 0 || !size.is_multiple_of(SECTOR) || size > DISK_BYTES_MAX {
         let message = format!(
-            "{name}: the disk must have between 512 and {DISK_BYTES_MAX} bytes, a multiple of 512."
+            "{name}: the disk must have between {SECTOR} and {DISK_BYTES_MAX} bytes, a multiple of \
+             {SECTOR}."
         );
         return Err(Fault::invalid(field, message).into());
     }
