@@ -8,8 +8,7 @@ use super::{Caller, Outcome, Service};
 use crate::catalogue::{Expect, Write};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{
-    Disk, DiskState, DoomedPoint, Model, Operation, Origin, Provisioning, Resource, ResourceId,
-    Work, WorkKind,
+    Disk, DiskState, Model, Operation, Origin, Provisioning, Resource, ResourceId, WorkKind,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -295,41 +294,6 @@ impl Service {
         })?;
         let size = image.size().next_multiple_of(SECTOR);
         Ok((Origin::Import { uri: uri.to_owned(), path }, size))
-    }
-
-    pub(crate) fn refuse_if_creating(&self, resource: &Resource) -> Result<()> {
-        let creating = match &resource.model {
-            Model::Disk(disk) => disk.provisioning == Provisioning::Creating,
-            Model::Snapshot(snapshot) => snapshot.provisioning == Provisioning::Creating,
-            _ => false,
-        };
-        if !creating {
-            return Ok(());
-        }
-        let message = format!("'{}' is still being created.", resource.id);
-        Err(Fault::new(FaultKind::Conflict, message)
-            .advise("Wait until its provisioningState is Succeeded.")
-            .into())
-    }
-
-    /// Work to be queued.
-    pub(crate) fn work(&self, kind: WorkKind, operation: Option<Uuid>, job: Option<Uuid>) -> Work {
-        Work { id: self.env.uuid(), kind, operation, job, fence: 0, steps: BTreeMap::new() }
-    }
-
-    /// The write that queues the removal of bytes that nothing names any more.
-    pub(crate) fn discard(&self, volumes: Vec<Uuid>, points: Vec<DoomedPoint>) -> Write {
-        Write::AddWork(self.work(WorkKind::Discard { volumes, points }, None, None))
-    }
-
-    /// Whether the caller may have the bytes of a disk or snapshot: a copy hands them out as much
-    /// as a grant does.
-    pub(crate) async fn may_read(&self, caller: &Caller, source: &ResourceId) -> Result<()> {
-        let action = match source.kind().as_str() {
-            super::resource::SNAPSHOTS => "Microsoft.Compute/snapshots/beginGetAccess/action",
-            _ => "Microsoft.Compute/disks/beginGetAccess/action",
-        };
-        self.allow(caller, action, source).await
     }
 
     /// The volume of this unique id, made when there is none.

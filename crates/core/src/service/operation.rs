@@ -1,8 +1,11 @@
-//! Operations: made with the change they report, polled until they end.
+//! Operations: made with the change they report, polled until they end; and the work that goes on
+//! after the answer.
 
 use super::{Caller, Service};
+use crate::catalogue::Write;
 use crate::error::{Error, Fault, Result, chain};
-use crate::model::{Operation, OperationStatus, Resource, ResourceId};
+use crate::model::{DoomedPoint, Operation, OperationStatus, Resource, ResourceId, Work, WorkKind};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -86,6 +89,16 @@ impl Service {
                 _ = stopping.wait_for(|s| *s) => return Ok(found),
             }
         }
+    }
+
+    /// Work to be queued.
+    pub(crate) fn work(&self, kind: WorkKind, operation: Option<Uuid>, job: Option<Uuid>) -> Work {
+        Work { id: self.env.uuid(), kind, operation, job, fence: 0, steps: BTreeMap::new() }
+    }
+
+    /// The write that queues the removal of bytes that nothing names any more.
+    pub(crate) fn discard(&self, volumes: Vec<Uuid>, points: Vec<DoomedPoint>) -> Write {
+        Write::AddWork(self.work(WorkKind::Discard { volumes, points }, None, None))
     }
 
     /// Tells held polls that an operation ended.
