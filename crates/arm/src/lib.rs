@@ -1,8 +1,8 @@
 //! The wire: Azure Resource Manager, tokens, SAS and JSON.
 //!
-//! [`app`] makes the HTTP service. A request passes, in this order: limits, route, token,
-//! api-version, subscription, the caller's right, body, handler. Handlers parse, ask
-//! [`tresor_core::service::Service`] and map what comes back; they decide nothing about backups.
+//! [`app`] makes the HTTP service. A request passes gates, in the order that `wire::entry` states.
+//! Handlers parse, ask [`tresor_core::service::Service`] and map what comes back; they decide
+//! nothing about backups.
 //!
 //! What must always hold:
 //! - Every operation stands in one table ([`table`]) with the action that it needs.

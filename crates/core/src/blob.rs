@@ -11,7 +11,7 @@ use crate::service::FOOTER_BYTES;
 use jiff::Timestamp;
 use std::ops::Range;
 use std::sync::Arc;
-use tresor_disk::{Volume, image::vhd};
+use tresor_disk::{SECTOR, Volume, image::vhd};
 use tresor_store::{DiffKind, Reader, Store};
 use uuid::Uuid;
 
@@ -107,7 +107,7 @@ impl Blob {
 
     /// The footer behind the disk: a fixed VHD of its size and identity.
     #[must_use]
-    pub fn footer(&self) -> [u8; 512] {
+    pub fn footer(&self) -> [u8; vhd::FOOTER] {
         vhd::footer(self.size, *self.grant.unique_id.as_bytes(), 0)
     }
 
@@ -147,8 +147,8 @@ impl Blob {
             Content::Snapshot { reader, .. } => reader.extents(on_disk)?,
         };
         for extent in &mut found {
-            let end = extent.end.next_multiple_of(FOOTER_BYTES).min(range.end.min(self.size));
-            *extent = (extent.start / FOOTER_BYTES * FOOTER_BYTES).max(range.start)..end;
+            let end = extent.end.next_multiple_of(SECTOR).min(range.end.min(self.size));
+            *extent = (extent.start / SECTOR * SECTOR).max(range.start)..end;
         }
         if range.end > self.size {
             found.push(self.size.max(range.start)..range.end);
@@ -184,8 +184,8 @@ impl Blob {
         let mut out = vec![];
         for change in store.diff(&old.key, &new.key, range.clone())? {
             let change = change?;
-            let start = (change.offset / FOOTER_BYTES * FOOTER_BYTES).max(range.start);
-            let end = (change.offset + change.len).next_multiple_of(FOOTER_BYTES).min(range.end);
+            let start = (change.offset / SECTOR * SECTOR).max(range.start);
+            let end = (change.offset + change.len).next_multiple_of(SECTOR).min(range.end);
             if start < end {
                 out.push((start..end, change.kind == DiffKind::Zero));
             }

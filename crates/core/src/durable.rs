@@ -15,8 +15,32 @@ pub(crate) fn discard(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     }
-    match folder.parent().filter(|p| !p.as_os_str().is_empty()) {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
+    sync_folder(folder)
+}
+
+/// Makes what happened to a name durable: flushes the folder that the path lies in.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// The folder that a path lies in; that of a bare name is the working folder.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_lies_in_a_folder_that_can_be_flushed() {
+        for (path, folder) in [("a", "."), ("a/b", "a"), ("./a", "."), ("/a", "/"), ("/", "/")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder), "{path}");
+        }
+        sync_folder(Path::new("a")).unwrap();
     }
 }

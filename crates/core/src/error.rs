@@ -115,6 +115,13 @@ impl Fault {
     }
 }
 
+/// An error with everything behind it, in one line for a log.
+#[must_use]
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let links = std::iter::successors(Some(error), |link| link.source());
+    links.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// A fault and its internal cause.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -157,5 +164,18 @@ impl std::fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.cause.as_deref().map(|c| c as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_tells_every_cause() {
+        let inner = Error::internal("digging", "a stone");
+        let told = chain(&Error::internal("planting", inner));
+        let planting = "An internal error stopped planting.";
+        assert_eq!(told, format!("{planting}: An internal error stopped digging.: a stone"));
     }
 }

@@ -3,7 +3,8 @@
 //! Runs are a pure function of the rule: they begin at the start that the interval names and never
 //! before it. Intervals of hours count elapsed time, so runs stay evenly apart when clocks change.
 //! `P1D` keeps the local time of its start in the rule's zone: a time that clocks skip is moved
-//! behind the gap, a time that comes twice is taken once, the first time.
+//! behind the gap, a time that comes twice is taken once, the first time. Nothing runs schedules
+//! yet; see `docs/coverage.md`.
 
 use crate::error::{Fault, FaultKind};
 use crate::model::BackupRule;

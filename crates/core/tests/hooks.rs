@@ -196,6 +196,22 @@ async fn an_operation_that_a_worker_ends_is_failed_by_the_worker() {
     world.service.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_whose_operation_fails_lets_the_next_one_run() {
+    let (world, hooks, _) = rehearsal().await;
+    let protected = protect(&world).await;
+    world.service.export_as(|job| format!("\"{}\"", job.id));
+    let export = || world.service.export_start(&world.caller, &protected.vault);
+    let begun = failing(&hooks, Place::Operation, export()).await.unwrap();
+    let failed = world.ended(begun).await;
+    assert_eq!(failed.status, OperationStatus::Failed(fault()));
+    assert_eq!(world.service.export_expires(&failed), None);
+    assert!(hooks.faults().armed().is_empty(), "it has struck");
+    let next = world.ended(export().await.unwrap()).await;
+    assert_eq!(next.status, OperationStatus::Succeeded);
+    world.service.stop().await;
+}
+
 /// What makes no operation uses no fault up, and nobody else's request meets it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_strikes_only_what_it_is_for() {

@@ -22,6 +22,9 @@ pub struct VolumeName(String);
 
 impl VolumeName {
     /// Checks a name.
+    ///
+    /// # Errors
+    /// `Denied` when it is anything but 1 to 64 of `a-z`, `0-9` and `-`.
     pub fn new(name: impl Into<String>) -> Result<Self> {
         let name = name.into();
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -105,6 +108,10 @@ impl Drop for Registration {
 
 impl Pool {
     /// Opens a pool, makes its folder where it is missing, and sweeps what a crash left.
+    ///
+    /// # Errors
+    /// `Poisoned` when a new folder could not be made durable; `Denied`, `Full` or `Io` when the
+    /// folder cannot be made, entered or swept.
     pub fn open(folder: &Path) -> Result<Self> {
         let folder = Directory::open_or_create(folder)?;
         for name in folder.names()? {
@@ -118,6 +125,11 @@ impl Pool {
     /// Makes a volume that reads as zeros, durable on return, and opens it.
     ///
     /// `generation` tells this volume from earlier ones of its name; it should be random.
+    ///
+    /// # Errors
+    /// `Exists` when there is a volume of this name; `OutOfRange` or `Unaligned` for a size that no
+    /// volume can have, `TooLarge` for one that the file system cannot hold; `Poisoned` when the
+    /// volume could not be made durable; `Denied`, `Full` or `Io` when its files cannot be made.
     pub fn create(
         &self,
         name: &VolumeName,
@@ -144,6 +156,11 @@ impl Pool {
     }
 
     /// Opens a volume; while a handle exists, everybody gets the same one.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none of this name; `Busy` while another process has it open;
+    /// `Corrupt` when its files contradict each other; `Poisoned` when its change map could not be
+    /// made durable; `Denied`, `Full` or `Io` when its files cannot be read or brought up to date.
     pub fn open_volume(&self, name: &VolumeName) -> Result<Arc<Volume>> {
         let mut open = locked(&self.registry.open);
         while let Some(entry) = open.handles.get(name) {
@@ -177,6 +194,11 @@ impl Pool {
     ///
     /// Handles and views that are open stay usable until they are dropped, as an unlinked file
     /// does; they keep nothing. A new volume may take the name at once.
+    ///
+    /// # Errors
+    /// `Poisoned` when it is unknown whether the volume is still there after a crash; `Denied` or
+    /// `Io` when its files cannot be removed. What is left then goes when the pool is opened again,
+    /// or when this is called again.
     pub fn remove(&self, name: &VolumeName) -> Result<()> {
         let mut open = locked(&self.registry.open);
         let gone = format!("{GONE_PREFIX}{name}");
@@ -199,6 +221,9 @@ impl Pool {
     }
 
     /// The names of the volumes, sorted.
+    ///
+    /// # Errors
+    /// `Io` when the folder cannot be listed.
     pub fn names(&self) -> Result<Vec<VolumeName>> {
         let names = self.folder.names()?;
         let mut names: Vec<_> = names.into_iter().filter_map(|n| VolumeName::new(n).ok()).collect();

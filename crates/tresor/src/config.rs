@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tresor_core::audit::AuditSettings;
+use tresor_core::limits::Limits;
 use tresor_store::StoreConfig;
 
 use crate::usage::Usage;
@@ -61,18 +62,7 @@ pub(crate) struct Import {
 /// Azure's service quotas.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LimitsSection {
-    pub(crate) mode: LimitsMode,
-}
-
-/// Which quotas apply.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LimitsMode {
-    /// No quotas.
-    #[default]
-    None,
-    /// The quotas of Azure's disk backup.
-    Azure,
+    pub(crate) mode: Limits,
 }
 
 /// How closely timing follows Azure's.

@@ -10,16 +10,13 @@ use crate::wire::error::ArmError;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use tresor_core::model::{Disk, DiskState, Origin, Provisioning, Resource, ResourceId};
-use tresor_core::service::{DiskPatch, DiskSpec, OriginSpec};
+use tresor_core::service::{DISK_BYTES_MAX, DiskPatch, DiskSpec, FOOTER_BYTES, OriginSpec, SECTOR};
 use uuid::Uuid;
 
 /// One GiB.
 pub(crate) const GIB: u64 = 1 << 30;
-/// The largest disk that Azure has, in GiB.
-const GIB_MAX: i64 = 65_536;
-/// What follows the bytes of a disk in its blob.
-pub(crate) const FOOTER: u64 = 512;
-const SECTOR: u64 = 512;
+/// The largest disk, in GiB.
+const GIB_MAX: u64 = DISK_BYTES_MAX / GIB;
 /// The storage classes of disks, with what Azure calls their tier.
 pub(crate) const SKUS: &[&str] = &[
     "Standard_LRS",
@@ -135,7 +132,7 @@ pub(crate) fn spec(
     let properties = root.get("properties").need_object()?;
     let origin = origin(properties.get("creationData"), size_now.is_some())?;
     let uploaded = match origin {
-        Some(OriginSpec::Upload { bytes }) => Some(bytes.saturating_sub(FOOTER)),
+        Some(OriginSpec::Upload { bytes }) => Some(bytes.saturating_sub(FOOTER_BYTES)),
         _ => None,
     };
     let size = size(&properties, size_now.or(uploaded))?;
@@ -178,7 +175,7 @@ fn size(properties: &Field<'_>, as_it_is: Option<u64>) -> Result<Option<u64>, Ar
     let Some(wanted) = field.i64()? else {
         return Ok(None);
     };
-    let count = u64::try_from(wanted).ok().filter(|_| (1..=GIB_MAX).contains(&wanted));
+    let count = u64::try_from(wanted).ok().filter(|count| (1..=GIB_MAX).contains(count));
     let Some(count) = count else {
         return Err(
             field.invalid(format!("must be a whole number from 1 to {GIB_MAX}, not {wanted}."))
@@ -214,12 +211,11 @@ fn origin(field: Field<'_>, exists: bool) -> Result<Option<OriginSpec>, ArmError
 fn upload(field: Field<'_>) -> Result<OriginSpec, ArmError> {
     let sent = field.i64()?;
     let bytes = sent.and_then(|n| u64::try_from(n).ok()).unwrap_or_default();
-    let disk = bytes.saturating_sub(FOOTER);
-    let most = GIB_MAX.unsigned_abs() * GIB;
-    if disk == 0 || disk % SECTOR != 0 || disk > most {
+    let disk = bytes.saturating_sub(FOOTER_BYTES);
+    if disk == 0 || disk % SECTOR != 0 || disk > DISK_BYTES_MAX {
         return Err(field.invalid(format!(
-            "must be the size of the disk, a multiple of 512 up to {most} bytes, plus 512 bytes \
-             for the VHD footer."
+            "must be the size of the disk, a multiple of {SECTOR} up to {DISK_BYTES_MAX} bytes, \
+             plus {FOOTER_BYTES} bytes for the VHD footer."
         )));
     }
     Ok(OriginSpec::Upload { bytes })

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
+use tresor_core::error::chain;
 use tresor_core::hook::Pending;
 use tresor_core::model::ResourceId;
 use tresor_core::service::Caller;
@@ -400,14 +401,7 @@ fn success(reply: Reply, method: &Method) -> Response<Body> {
 
 fn failure(error: &ArmError, body: &Value) -> Response<Body> {
     if let Some(cause) = &error.cause {
-        let mut text = cause.to_string();
-        let mut source = cause.source();
-        while let Some(deeper) = source {
-            text.push_str(": ");
-            text.push_str(&deeper.to_string());
-            source = deeper.source();
-        }
-        tracing::error!(cause = text, "{}", error.message);
+        tracing::error!(cause = chain(&**cause), "{}", error.message);
     }
     let mut response = json(body);
     *response.status_mut() = error.status;

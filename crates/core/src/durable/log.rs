@@ -5,6 +5,7 @@
 //! one is closed off when the file is opened again. After a write or a synchronisation that failed
 //! nothing more is taken: what the kernel still holds of the file is not known then.
 
+use super::sync_folder;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,7 +30,7 @@ impl LogFile {
         let is_new = !path.try_exists()?;
         let mut file =
             OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        if is_new {
+        if is_new && !volatile {
             sync_folder(path)?;
         }
         let mut bytes = file.metadata()?.len();
@@ -82,7 +83,7 @@ impl LogFile {
         let mut options = OpenOptions::new();
         self.file = options.append(true).create_new(true).mode(0o600).open(&self.path)?;
         self.bytes = 0;
-        sync_folder(&self.path)
+        if self.volatile { Ok(()) } else { sync_folder(&self.path) }
     }
 
     fn healthy(&self) -> io::Result<()> {
@@ -109,13 +110,6 @@ fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
-    }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
     }
 }
 

@@ -8,21 +8,18 @@ use super::{Caller, Outcome, Service};
 use crate::catalogue::{Expect, Write};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{
-    Disk, DiskState, DoomedPoint, Model, Operation, Origin, Provisioning, Resource, ResourceId,
-    Work, WorkKind,
+    Disk, DiskState, Model, Operation, Origin, Provisioning, Resource, ResourceId, WorkKind,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tresor_disk::{Volume, VolumeName};
+use tresor_disk::{Volume, VolumeName, image::vhd};
 use uuid::Uuid;
 
+pub use tresor_disk::{MAX_SIZE as DISK_BYTES_MAX, SECTOR};
+
 /// Bytes of the footer that an uploaded image carries behind the disk.
-pub(crate) const FOOTER_BYTES: u64 = 512;
-/// Largest disk, bytes; Azure's largest managed disk.
-const DISK_BYTES_MAX: u64 = 65_536 << 30;
-/// Smallest unit of a disk's size.
-const SECTOR: u64 = 512;
+pub const FOOTER_BYTES: u64 = vhd::FOOTER as u64;
 
 /// A disk as a client wants it.
 #[derive(Clone, Debug)]
@@ -299,41 +296,6 @@ impl Service {
         Ok((Origin::Import { uri: uri.to_owned(), path }, size))
     }
 
-    pub(crate) fn refuse_if_creating(&self, resource: &Resource) -> Result<()> {
-        let creating = match &resource.model {
-            Model::Disk(disk) => disk.provisioning == Provisioning::Creating,
-            Model::Snapshot(snapshot) => snapshot.provisioning == Provisioning::Creating,
-            _ => false,
-        };
-        if !creating {
-            return Ok(());
-        }
-        let message = format!("'{}' is still being created.", resource.id);
-        Err(Fault::new(FaultKind::Conflict, message)
-            .advise("Wait until its provisioningState is Succeeded.")
-            .into())
-    }
-
-    /// Work to be queued.
-    pub(crate) fn work(&self, kind: WorkKind, operation: Option<Uuid>, job: Option<Uuid>) -> Work {
-        Work { id: self.env.uuid(), kind, operation, job, fence: 0, steps: BTreeMap::new() }
-    }
-
-    /// The write that queues the removal of bytes that nothing names any more.
-    pub(crate) fn discard(&self, volumes: Vec<Uuid>, points: Vec<DoomedPoint>) -> Write {
-        Write::AddWork(self.work(WorkKind::Discard { volumes, points }, None, None))
-    }
-
-    /// Whether the caller may have the bytes of a disk or snapshot: a copy hands them out as much
-    /// as a grant does.
-    pub(crate) async fn may_read(&self, caller: &Caller, source: &ResourceId) -> Result<()> {
-        let action = match source.kind().as_str() {
-            super::resource::SNAPSHOTS => "Microsoft.Compute/snapshots/beginGetAccess/action",
-            _ => "Microsoft.Compute/disks/beginGetAccess/action",
-        };
-        self.allow(caller, action, source).await
-    }
-
     /// The volume of this unique id, made when there is none.
     pub(crate) async fn volume_or_new(&self, unique_id: Uuid, size: u64) -> Result<Arc<Volume>> {
         let (pool, name) = (self.pool.clone(), volume_name(unique_id)?);
@@ -402,7 +364,8 @@ fn check_size(size: u64, field: &str) -> Result<()> {
     let name = field.rsplit('.').next().unwrap_or(field);
     if size == 0 || !size.is_multiple_of(SECTOR) || size > DISK_BYTES_MAX {
         let message = format!(
-            "{name}: the disk must have between 512 and {DISK_BYTES_MAX} bytes, a multiple of 512."
+            "{name}: the disk must have between {SECTOR} and {DISK_BYTES_MAX} bytes, a multiple of \
+             {SECTOR}."
         );
         return Err(Fault::invalid(field, message).into());
     }

@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use tresor_store::durable::{Disk, Draft, Durable};
+use tresor_store::durable::{Draft, Durable};
 use uuid::Uuid;
 
 /// How long a document can be read, real time.
@@ -73,7 +73,7 @@ impl Document {
 impl Exports {
     /// Makes the folder if need be and removes what an earlier process left half-written.
     pub(super) fn open(folder: &Folder) -> Result<Self> {
-        let durable = Durable::new(Arc::new(Disk));
+        let durable = folder.durable();
         let folder = folder.private_dir("exports")?;
         let exports = Self { folder, durable, form: OnceLock::new() };
         exports.sweep(|name| name.rsplit('.').next() == Some(PART))?;
@@ -165,7 +165,7 @@ impl Service {
             Write::PutOperation(operation.clone()),
             Write::AddWork(self.work(kind, Some(operation.id), None)),
         ];
-        match self.catalogue.apply(writes).await {
+        match self.commit(writes).await {
             Ok(()) => {
                 self.nudge.notify_one();
                 Ok(operation)
@@ -253,5 +253,15 @@ mod tests {
             assert_eq!(expiry(&other), None, "{other}");
         }
         assert_eq!(ends(at).duration_since(at), KEPT);
+    }
+
+    #[test]
+    fn documents_of_a_service_that_is_thrown_away_are_not_flushed() {
+        for (volatile, files) in [(true, "Volatile"), (false, "Disk")] {
+            let data = tempfile::tempdir().unwrap();
+            let folder = Folder::own(data.path(), volatile).unwrap();
+            let durable = format!("{:?}", Exports::open(&folder).unwrap().durable);
+            assert!(durable.contains(files), "{durable}");
+        }
     }
 }

@@ -88,6 +88,11 @@ impl Folder {
         Ok(path)
     }
 
+    /// What files of the folder are written with; all its copies stop after one failed flush.
+    pub(crate) fn durable(&self) -> Durable {
+        self.durable.clone()
+    }
+
     /// A path inside the folder.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)

@@ -228,7 +228,7 @@ impl Service {
         id: &ResourceId,
         transition: Transition,
     ) -> Result<Option<Operation>> {
-        use ProtectionState::{Configured, ConfiguringFailed, Error, Stopped, Suspended};
+        use ProtectionState::{Configured, Error, Stopped, Suspended};
         let _change = self.change.lock().await;
         let (old, mut instance) = self.instance(id).await?;
         let next = match (transition, instance.state) {
@@ -241,7 +241,7 @@ impl Service {
             (Transition::ResumeProtection | Transition::ResumeBackups, Configured | Error) => {
                 return Ok(None);
             }
-            (_, ConfiguringFailed) | (_, _) => {
+            _ => {
                 let message = format!(
                     "The backup instance '{}' is not protected: {:?}.",
                     id.name(),

@@ -34,13 +34,13 @@ mod sync;
 mod vault;
 
 pub(crate) use backup::running;
-pub(crate) use disk::{FOOTER_BYTES, volume_name};
+pub(crate) use disk::volume_name;
 pub(crate) use export::{ends, exporting, output};
 pub(crate) use instance::whole;
 pub(crate) use operation::log;
 pub(crate) use snapshot::{parse_key, stored};
 
-pub use disk::{DiskPatch, DiskSpec, OriginSpec};
+pub use disk::{DISK_BYTES_MAX, DiskPatch, DiskSpec, FOOTER_BYTES, OriginSpec, SECTOR};
 pub use export::{Document, JobForm};
 pub use first::FirstStart;
 pub use group::GroupSpec;

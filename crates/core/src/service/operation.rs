@@ -1,8 +1,11 @@
-//! Operations: made with the change they report, polled until they end.
+//! Operations: made with the change they report, polled until they end; and the work that goes on
+//! after the answer.
 
 use super::{Caller, Service};
-use crate::error::{Error, Fault, Result};
-use crate::model::{Operation, OperationStatus, Resource, ResourceId};
+use crate::catalogue::Write;
+use crate::error::{Error, Fault, Result, chain};
+use crate::model::{DoomedPoint, Operation, OperationStatus, Resource, ResourceId, Work, WorkKind};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -88,6 +91,16 @@ impl Service {
         }
     }
 
+    /// Work to be queued.
+    pub(crate) fn work(&self, kind: WorkKind, operation: Option<Uuid>, job: Option<Uuid>) -> Work {
+        Work { id: self.env.uuid(), kind, operation, job, fence: 0, steps: BTreeMap::new() }
+    }
+
+    /// The write that queues the removal of bytes that nothing names any more.
+    pub(crate) fn discard(&self, volumes: Vec<Uuid>, points: Vec<DoomedPoint>) -> Write {
+        Write::AddWork(self.work(WorkKind::Discard { volumes, points }, None, None))
+    }
+
     /// Tells held polls that an operation ended.
     pub(crate) fn announce_end(&self) {
         self.ended.send_modify(|n| *n = n.wrapping_add(1));
@@ -97,14 +110,7 @@ impl Service {
 /// Logs the internal cause of an error, once, and keeps what people may see.
 pub(crate) fn log(error: Error) -> Fault {
     if let Some(cause) = &error.cause {
-        let mut text = cause.to_string();
-        let mut source = cause.source();
-        while let Some(deeper) = source {
-            text.push_str(": ");
-            text.push_str(&deeper.to_string());
-            source = deeper.source();
-        }
-        tracing::error!(cause = text, "{}", error.fault.message);
+        tracing::error!(cause = chain(&**cause), "{}", error.fault.message);
     }
     *error.fault
 }

@@ -4,8 +4,8 @@ use super::{Caller, Service};
 use crate::catalogue::{Page, ResourceFilter};
 use crate::error::{Error, Fault, FaultKind, Result};
 use crate::model::{
-    DeletedVault, Disk, DiskState, Group, GuardProxy, Instance, Model, Policy, Resource,
-    ResourceGuard, ResourceId, Snapshot, Stamp, UserIdentity, Vault,
+    DeletedVault, Disk, DiskState, Group, GuardProxy, Instance, Model, Policy, Provisioning,
+    Resource, ResourceGuard, ResourceId, Snapshot, Stamp, UserIdentity, Vault,
 };
 use std::collections::BTreeMap;
 
@@ -120,6 +120,32 @@ impl Service {
             old.location
         );
         Err(Fault::new(FaultKind::LocationChanged, message).at("location").into())
+    }
+
+    /// Refuses what needs the bytes of a disk or snapshot that is still being filled.
+    pub(crate) fn refuse_if_creating(&self, resource: &Resource) -> Result<()> {
+        let creating = match &resource.model {
+            Model::Disk(disk) => disk.provisioning == Provisioning::Creating,
+            Model::Snapshot(snapshot) => snapshot.provisioning == Provisioning::Creating,
+            _ => false,
+        };
+        if !creating {
+            return Ok(());
+        }
+        let message = format!("'{}' is still being created.", resource.id);
+        Err(Fault::new(FaultKind::Conflict, message)
+            .advise("Wait until its provisioningState is Succeeded.")
+            .into())
+    }
+
+    /// Whether the caller may have the bytes of a disk or snapshot: a copy hands them out as much
+    /// as a grant does.
+    pub(crate) async fn may_read(&self, caller: &Caller, source: &ResourceId) -> Result<()> {
+        let action = match source.kind().as_str() {
+            SNAPSHOTS => "Microsoft.Compute/snapshots/beginGetAccess/action",
+            _ => "Microsoft.Compute/disks/beginGetAccess/action",
+        };
+        self.allow(caller, action, source).await
     }
 }
 

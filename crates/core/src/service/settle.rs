@@ -43,7 +43,7 @@ impl Service {
         }
     }
 
-    /// Runs everything once that otherwise runs from time to time.
+    /// Runs once everything that domain time makes due.
     async fn reconcile(&self) -> Result<()> {
         crate::work::forget_operations(self).await?;
         // What waits for others may look again at once.

@@ -72,7 +72,7 @@ async fn copy(task: &Task, id: &ResourceId, unique_id: Uuid, to: Arc<Volume>) ->
                     view.read_at(buffer, part)?;
                     Ok(to.write_at(buffer, part)?)
                 })?;
-                view.abandon()?;
+                view.abandon();
                 Ok(to.flush()?)
             })
             .await

@@ -220,9 +220,7 @@ impl Task {
     /// Marks a step: in the log, in the job and as a place where tests stop the service.
     async fn step(&self, name: &'static str) -> Result<()> {
         if let Some(mut job) = self.job().await? {
-            if job.step.is_empty() || job.progress.attempts != self.attempt() {
-                job.progress.attempts = self.attempt();
-            }
+            job.progress.attempts = self.attempt();
             job.step = name.into();
             job.changed = self.service.env.domain();
             self.apply(vec![Write::PutJob(job)]).await?;

@@ -103,11 +103,11 @@ impl Taker {
         let ingest = match self.store.begin(plan) {
             Ok(Begun::New(ingest)) => ingest,
             Ok(Begun::Exists(record)) => {
-                view.abandon()?;
+                view.abandon();
                 return Ok(Taken { record, transfer: None });
             }
             Err(error) => {
-                view.abandon()?;
+                view.abandon();
                 return Err(error.into());
             }
         };
@@ -119,11 +119,11 @@ impl Taker {
             }
             // Another attempt's point is of another instant: what changed since then still counts.
             Ok((Committed { record, won: false }, _)) => {
-                view.abandon()?;
+                view.abandon();
                 Ok(Taken { record, transfer: None })
             }
             Err(error) => {
-                view.abandon()?;
+                view.abandon();
                 Err(error)
             }
         }

@@ -22,6 +22,10 @@ pub struct RawImage {
 
 impl RawImage {
     /// Opens an image that lies in one of the allowed folders.
+    ///
+    /// # Errors
+    /// `Denied` when it is in no allowed folder, reached through a link or no regular file;
+    /// `NotFound` when there is none in an allowed folder; `Io` when it cannot be opened.
     pub fn open(path: &Path, allowed: &[PathBuf]) -> Result<Self> {
         let shown = path.display();
         let failed = |error| Error::io(format!("cannot open image {shown}"), error);
@@ -73,12 +77,18 @@ impl RawImage {
     }
 
     /// Fills a buffer with the bytes at an offset.
+    ///
+    /// # Errors
+    /// `OutOfRange` when the range leaves the image; `Io` when it cannot be read.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         check_range(offset, buffer.len() as u64, self.size)?;
         read_exact(&self.file, buffer, offset)
     }
 
     /// The data extents inside a range: a superset of the bytes that are not zero.
+    ///
+    /// # Errors
+    /// `Io` when the file system does not tell.
     pub fn extents(&self, range: Range<u64>) -> Result<Vec<Range<u64>>> {
         extent::data(&self.file, &(range.start..range.end.min(self.size)))
     }

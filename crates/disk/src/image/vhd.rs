@@ -72,6 +72,9 @@ pub fn footer(size: u64, unique_id: [u8; 16], timestamp: u32) -> [u8; FOOTER] {
 }
 
 /// Reads the footer of a fixed VHD.
+///
+/// # Errors
+/// `Corrupt` when it is none, or not that of a fixed disk of whole sectors.
 pub fn parse_footer(footer: &[u8; FOOTER]) -> Result<Footer> {
     let corrupt = |why: &str| Error::new(ErrorKind::Corrupt, format!("a VHD footer {why}"));
     if field(footer, 0) != COOKIE {

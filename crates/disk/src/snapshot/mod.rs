@@ -61,8 +61,10 @@ impl View {
 
     /// Fills a buffer with the bytes of that instant.
     ///
-    /// Fails for a range that was given up by [`read_done`](View::read_done), and for every range
-    /// once a block could not be copied aside.
+    /// # Errors
+    /// `OutOfRange` when the range leaves the disk, or a part of it was given up by
+    /// [`read_done`](View::read_done); `Io` when it cannot be read. Once a block could not be
+    /// copied aside every range fails with the kind of that failure, such as `Full`.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         let range = check_range(offset, buffer.len() as u64, self.size())?;
         read_exact(self.volume.data(), buffer, offset)?;
@@ -72,6 +74,10 @@ impl View {
     }
 
     /// Where the disk of that instant may hold bytes that are not zero.
+    ///
+    /// # Errors
+    /// `Io` when the file system does not tell; the kind of the failure once a block could not be
+    /// copied aside.
     pub fn allocated(&self, range: Range<u64>) -> Result<Vec<Range<u64>>> {
         let range = range.start..range.end.min(self.size());
         // The live disk first: a block that is punched out after this was in it, one that was
@@ -106,7 +112,10 @@ impl View {
 
     /// The point with this root is durable: the change map is relative to it from now on.
     ///
-    /// On failure the marks count again, as after [`abandon`](View::abandon).
+    /// # Errors
+    /// `Denied` for a view that is no backup's; `Poisoned` when an fsync failed, now or earlier;
+    /// `Full` or `Io` when the change map cannot be written. The marks count again then, as after
+    /// [`abandon`](View::abandon).
     pub fn adopt(self, root: [u8; 32]) -> Result<()> {
         if self.purpose != Purpose::Backup {
             return Err(Error::new(ErrorKind::Denied, "a view for a copy has nothing to adopt"));
@@ -115,9 +124,8 @@ impl View {
     }
 
     /// No point came of this view: its marks count again.
-    pub fn abandon(self) -> Result<()> {
+    pub fn abandon(self) {
         drop(self);
-        Ok(())
     }
 }
 

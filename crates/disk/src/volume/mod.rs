@@ -169,12 +169,19 @@ impl Volume {
     }
 
     /// Fills a buffer with the bytes at an offset.
+    ///
+    /// # Errors
+    /// `OutOfRange` when the range leaves the disk; `Io` when it cannot be read.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         check_range(offset, buffer.len() as u64, self.size())?;
         read_exact(&self.data, buffer, offset)
     }
 
     /// Writes bytes at an offset; they are durable after the next flush.
+    ///
+    /// # Errors
+    /// `OutOfRange` when the range leaves the disk; `Poisoned` when an fsync failed, now or
+    /// earlier; `Full` or `Io` when the bytes or the change map cannot be written.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let size = self.shared();
         let range = check_range(offset, bytes.len() as u64, *size)?;
@@ -186,6 +193,11 @@ impl Volume {
     }
 
     /// Makes a range read as zeros and gives its space back.
+    ///
+    /// # Errors
+    /// `OutOfRange` when the range leaves the disk or ends before it begins; `Poisoned` when an
+    /// fsync failed, now or earlier; `Full` or `Io` when the bytes or the change map cannot be
+    /// written. A part of the range may be zeros then.
     pub fn clear(&self, range: Range<u64>) -> Result<()> {
         let size = self.shared();
         let length = range.end.checked_sub(range.start);
@@ -204,6 +216,10 @@ impl Volume {
     ///
     /// Windows that had no write since the flush before get exact marks on disk; the others keep
     /// their intent, so that a writer that flushes often does not pay for an intent each time.
+    ///
+    /// # Errors
+    /// `Poisoned` when an fsync failed, now or earlier; `Full` or `Io` when the change map cannot
+    /// be written.
     pub fn flush(&self) -> Result<()> {
         self.tracker().check()?;
         self.sync_data()?;
@@ -213,6 +229,11 @@ impl Volume {
     /// Makes the volume larger; the new bytes are zero.
     ///
     /// An open view keeps its size. The growth counts as changed.
+    ///
+    /// # Errors
+    /// `OutOfRange` when the size is below the present one or above [`MAX_SIZE`], `Unaligned` when
+    /// it is no multiple of [`SECTOR`], `TooLarge` when the file system cannot hold it; `Poisoned`
+    /// when an fsync failed, now or earlier; `Full` or `Io` when the files cannot be changed.
     pub fn grow(&self, size: u64) -> Result<()> {
         let mut gate = self.alone();
         if size < *gate {
@@ -235,16 +256,27 @@ impl Volume {
     }
 
     /// The data extents inside a range: a superset of the bytes that are not zero.
+    ///
+    /// # Errors
+    /// `Io` when the file system does not tell.
     pub fn extents(&self, range: Range<u64>) -> Result<Vec<Range<u64>>> {
         extent::data(&self.data, &(range.start..range.end.min(self.size())))
     }
 
     /// The disk of this instant, for a backup. A second one at a time is `Busy`.
+    ///
+    /// # Errors
+    /// As [`Volume::freeze_for`].
     pub fn freeze(self: &Arc<Self>) -> Result<View> {
         self.freeze_for(Purpose::Backup)
     }
 
     /// The disk of this instant. Views for copies may be open beside the one for a backup.
+    ///
+    /// # Errors
+    /// `Busy` while [`MAX_VIEWS`](crate::MAX_VIEWS) views are open, and for a second backup;
+    /// `NotFound` when the volume was removed; `Poisoned` when an fsync failed, now or earlier;
+    /// `Full` or `Io` when the change map or the file for old blocks cannot be written.
     pub fn freeze_for(self: &Arc<Self>, purpose: Purpose) -> Result<View> {
         if purpose == Purpose::Backup {
             // What is marked so far stays exact even if the backup is cut off by a crash.
@@ -261,6 +293,10 @@ impl Volume {
     /// Makes everything durable and records the clean state. The volume stays usable.
     ///
     /// Dropping the last handle tries the same, without a way to report a failure.
+    ///
+    /// # Errors
+    /// `Poisoned` when an fsync failed, now or earlier; `Full` or `Io` when the change map cannot
+    /// be written.
     pub fn close(&self) -> Result<()> {
         let _alone = self.alone();
         let _turn = locked(&self.syncing);

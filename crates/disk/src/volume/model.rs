@@ -355,7 +355,7 @@ impl Run {
             return;
         };
         Self::check_view(&frozen);
-        frozen.view.abandon().unwrap();
+        frozen.view.abandon();
         self.touched.extend(frozen.touched);
     }
 

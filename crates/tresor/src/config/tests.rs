@@ -57,7 +57,7 @@ fn the_environment_sets_lists_numbers_and_store_parameters() {
     assert_eq!(settings.tls.names, ["backup.example"]);
     assert_eq!(settings.import.folders, [PathBuf::from("/images"), PathBuf::from("/more")]);
     assert_eq!(settings.store.pack_bytes, 1 << 20);
-    assert_eq!(settings.limits.mode, LimitsMode::Azure);
+    assert_eq!(settings.limits.mode, Limits::Azure);
     assert_eq!(settings.fidelity.retry_after, RetryMode::Azure);
 }
 

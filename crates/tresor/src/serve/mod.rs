@@ -27,11 +27,10 @@ use tokio::task::JoinHandle;
 use tresor_arm::{IdentityEndpoint, Rate, Rates, RetryAfter, WireSettings};
 use tresor_core::audit::AuditSettings;
 use tresor_core::hook::Hooks;
-use tresor_core::limits::Limits;
 use tresor_core::service::{FirstStart, Service, Settings};
 use tresor_store::env::Env;
 
-use crate::config::{self, Config, LimitsMode, RetryMode};
+use crate::config::{self, Config, RetryMode};
 use crate::terminal::say;
 use certificate::Identity;
 use credentials::{Endpoint, Owner};
@@ -328,10 +327,7 @@ fn settings(config: &Config, hooks: Option<Arc<Hooks>>) -> Settings {
         pool: config.volumes(),
         store: config.store_folder(),
         import: config.import.folders.clone(),
-        limits: match config.limits.mode {
-            LimitsMode::None => Limits::None,
-            LimitsMode::Azure => Limits::Azure,
-        },
+        limits: config.limits.mode,
         workers: config.workers,
         locations: config.locations.clone(),
         store_config: config.store.clone(),
