@@ -104,7 +104,14 @@ impl Error {
             O::PermissionDenied { .. } | O::Unauthenticated { .. } => ErrorKind::Denied,
             other => of_chain(other).unwrap_or(ErrorKind::Transient),
         };
-        Self::new(kind, context).because(source)
+        // What these say of themselves repeats their source, and the context names the object.
+        match source {
+            O::Generic { source, .. }
+            | O::NotFound { source, .. }
+            | O::AlreadyExists { source, .. }
+            | O::PermissionDenied { source, .. } => Self::new(kind, context).because(source),
+            other => Self::new(kind, context).because(other),
+        }
     }
 
     /// The same for a list. A client hands on what a server said to a list as words only; a
@@ -143,7 +150,8 @@ pub(crate) fn is_of_medium(error: &(dyn StdError + 'static)) -> bool {
         .any(|link| link.raw_os_error() == Some(io))
 }
 
-/// Looks for a full disk or a poisoned handle anywhere in a chain of sources.
+/// Looks for a disk that is full or cannot be written, or a poisoned handle, anywhere in a chain
+/// of sources.
 fn of_chain(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     let mut link = Some(error);
     while let Some(current) = link {
@@ -152,8 +160,13 @@ fn of_chain(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
         }
         if let Some(io) = current.downcast_ref::<std::io::Error>() {
             use std::io::ErrorKind as K;
-            if matches!(io.kind(), K::StorageFull | K::QuotaExceeded | K::FileTooLarge) {
-                return Some(ErrorKind::Full);
+            match io.kind() {
+                K::StorageFull | K::QuotaExceeded | K::FileTooLarge => {
+                    return Some(ErrorKind::Full);
+                }
+                // No outage that passes.
+                K::ReadOnlyFilesystem => return Some(ErrorKind::Denied),
+                _ => {}
             }
             // An `io::Error` hides its payload from `source()`: look at the payload itself.
             if let Some(inner) = io.get_ref()

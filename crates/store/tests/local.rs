@@ -31,7 +31,9 @@ fn create(store: &LocalObjects, name: &str, bytes: &[u8]) -> Result<(), Error> {
 fn names(store: &LocalObjects, prefix: Option<&str>) -> Vec<String> {
     let prefix = prefix.map(Location::from);
     let listed: Vec<_> = runtime().block_on(store.list(prefix.as_ref()).try_collect()).unwrap();
-    listed.into_iter().map(|meta| meta.location.to_string()).collect()
+    let mut names: Vec<_> = listed.into_iter().map(|meta| meta.location.to_string()).collect();
+    names.sort_unstable();
+    names
 }
 
 #[test]

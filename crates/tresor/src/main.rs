@@ -129,6 +129,7 @@ fn main() -> ExitCode {
     let _scenario = fail::FailScenario::setup();
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if usage::is_of_reader(&error) => usage::exit_code(&error),
         Err(error) => {
             terminal::note(format_args!("error: {error:#}"));
             if let Some(advice) = usage::advice(&error) {

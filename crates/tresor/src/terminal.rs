@@ -18,6 +18,19 @@ pub(crate) fn say(line: impl Display) -> io::Result<()> {
     out.flush()
 }
 
+/// Text of somebody else as it may stand in a line: control characters are written out, so that
+/// it cannot move the cursor or pass for another line.
+pub(crate) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() {
+            true => out.extend(char.escape_default()),
+            false => out.push(char),
+        }
+    }
+    out
+}
+
 /// Writes one line to standard error; a closed standard error is no reason to stop.
 pub(crate) fn note(line: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");

@@ -4,11 +4,15 @@
 //! data found, 4 what was named is not there, 128 and the signal's number if one ended it. An error
 //! that is a [`Usage`], or has one as context, ends the program with 2.
 
+use std::io;
 use std::process::ExitCode;
 
 use tresor_store::ErrorKind;
 
 use crate::client::refusal;
+
+/// The number of the signal that ends a program whose reader has gone.
+const SIGPIPE: u8 = 13;
 
 /// The caller can put this right: a missing key, an unknown setting, options that exclude each
 /// other.
@@ -56,10 +60,29 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref::<Damage>().is_some() {
         return ExitCode::from(3);
     }
+    if kind(error) == Some(ErrorKind::Corrupt) {
+        return ExitCode::from(3);
+    }
+    if is_of_reader(error) {
+        return ExitCode::from(128 | SIGPIPE);
+    }
     if refusal::not_found(error) {
         return ExitCode::from(4);
     }
     ExitCode::FAILURE
+}
+
+/// Whether whoever read standard output has gone, as `head` does when it has enough: nothing to
+/// complain about.
+pub(crate) fn is_of_reader(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The kind of the failure of a store that is behind an error.
+fn kind(error: &anyhow::Error) -> Option<ErrorKind> {
+    let of_store = error.chain().find_map(|link| link.downcast_ref::<tresor_store::Error>());
+    of_store.map(tresor_store::Error::kind)
 }
 
 /// What the user can do next, if that follows from the error.
@@ -69,8 +92,7 @@ pub(crate) fn advice(error: &anyhow::Error) -> Option<String> {
 
 /// Of a failure of a store, if it follows from its kind.
 fn of_store(error: &anyhow::Error) -> Option<&'static str> {
-    let error = error.chain().find_map(|link| link.downcast_ref::<tresor_store::Error>())?;
-    match error.kind() {
+    match kind(error)? {
         ErrorKind::WrongKey => Some(
             "give the key that the store was made with (--key-file or TRESOR_PASSPHRASE), or its \
              recovery key: `tresor store recover`",
@@ -78,6 +100,10 @@ fn of_store(error: &anyhow::Error) -> Option<&'static str> {
         ErrorKind::Corrupt => Some(
             "`tresor store verify --deep` names what is damaged; `tresor store repair` salvages \
              what is whole",
+        ),
+        ErrorKind::NotFound => Some(
+            "`tresor store init` makes a store; where only its configuration is lost, `tresor \
+             store recover` still reads it",
         ),
         ErrorKind::Full => {
             Some("make room; `tresor store gc` frees what no recovery point reaches")
@@ -116,6 +142,13 @@ mod tests {
     #[test]
     fn damage_has_a_code_of_its_own() {
         let error = anyhow::Error::new(Damage("2 findings".to_owned())).context("verify");
+        assert_eq!(format!("{:?}", exit_code(&error)), format!("{:?}", ExitCode::from(3)));
+    }
+
+    #[test]
+    fn damage_that_a_restore_meets_has_that_code_too() {
+        let error = tresor_store::Error::new(ErrorKind::Corrupt, "a chunk");
+        let error = anyhow::Error::new(error).context("the restore failed");
         assert_eq!(format!("{:?}", exit_code(&error)), format!("{:?}", ExitCode::from(3)));
     }
 

@@ -185,9 +185,17 @@ fn exported_points_need_no_store() {
     assert_eq!(all["points"].as_array().unwrap().len(), 2);
     assert!(bench.path(&format!("records/{second}.json")).exists());
     assert_eq!(fs::read_dir(bench.path("records")).unwrap().count(), 2);
-    let again = bench.on("a", "export", &["out", "--point", &first]);
-    assert_eq!(again.status.code(), Some(2), "an image that is there is left alone");
-    assert!(bench.read(&format!("out/{first}.raw")) == bytes);
+    // Run again it goes on where it was; what is there is never replaced.
+    let again = bench.json("export", &["out", "--all"]);
+    assert_eq!((again["skipped"].as_u64(), all["skipped"].as_u64()), (Some(1), Some(0)));
+    assert!(bench.read(&format!("out/{second}.raw")) == disk(10));
+    for format in ["raw", "qcow2"] {
+        fs::write(bench.path(&format!("out/{first}.json")), format).unwrap();
+        let other = bench.on("a", "export", &["out", "--point", &first, "--format", format]);
+        assert_eq!(other.status.code(), Some(2));
+        assert!(bench.read(&format!("out/{first}.json")) == format.as_bytes());
+        assert!(bench.read(&format!("out/{first}.raw")) == bytes);
+    }
 }
 
 #[test]
@@ -370,7 +378,7 @@ fn a_failure_says_what_to_do_next() {
     }
     let output = bench.on("a", "restore", &["--point", "latest", "out"]);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert_eq!(output.status.code(), Some(3), "{error}");
     assert!(error.contains("help: `tresor store verify"), "{error}");
     assert!(!bench.path("out").exists(), "nothing was left behind");
     // A second init must not touch the first store.

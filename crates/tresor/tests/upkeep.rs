@@ -101,7 +101,7 @@ fn damage_is_found_named_and_healed() {
     let hit = &hit.unwrap()["affected"][0];
     assert_eq!(text(&hit["point"]), point);
     assert!(hit["ranges"][0][1].as_u64().unwrap() > 0, "{hit}");
-    assert_eq!(bench.on("a", "restore", &["--point", &point, "out"]).status.code(), Some(1));
+    assert_eq!(bench.on("a", "restore", &["--point", &point, "out"]).status.code(), Some(3));
     // The copy has what was lost.
     let healed = bench.on(
         "a",

@@ -3,9 +3,10 @@
 //! The map of the source is walked beside that of the attempt's parent, which is announced and
 //! so cannot go: a subtree that both have is skipped. That a *node* is in the target's index
 //! proves nothing about what lies below it, so every other subtree is walked to its chunks, and
-//! each of those is looked for by itself. So is all of it where the parent is damaged. What the target lacks is fetched in the order of the
-//! source's packs, decoded, compared with its id and encoded anew at the target's own level.
-//! Memory is bounded by one batch of references and the packs in flight.
+//! each of those is looked for by itself. So is all of it where the parent is damaged. What the
+//! target lacks is fetched in the order of the source's packs, decoded, compared with its id and
+//! encoded anew at the target's own level. Memory is bounded by one batch of references and the
+//! packs in flight.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -111,7 +111,10 @@ impl Bucket {
         let endpoint = builder.get_config_value(&AzureConfigKey::Endpoint);
         let allow = AzureConfigKey::Client(ClientConfigKey::AllowHttp);
         check_plain(endpoint, builder.get_config_value(&allow), "AZURE_ALLOW_HTTP")?;
-        let client = builder.build().context(Usage(format!("{} cannot be used", self.0.url)))?;
+        let client = builder.build().with_context(|| {
+            let (url, keys) = (&self.0.url, self.0.provider.keys());
+            Usage(format!("{url} cannot be used; the environment must name the account ({keys})"))
+        })?;
         Ok(Arc::new(PrefixStore::new(client, self.0.prefix.clone())))
     }
 
@@ -143,9 +146,9 @@ impl Bucket {
 }
 
 /// An error with everything behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let links = std::iter::successors(Some(error), |link| link.source());
-    links.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let links: Vec<String> = anyhow::Chain::new(error).map(ToString::to_string).collect();
+    links.join(": ")
 }
 
 /// What a server or the network said, without the papers around it.

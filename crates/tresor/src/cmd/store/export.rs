@@ -1,10 +1,12 @@
 //! `tresor store export`: points as files that need no store.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 use tresor_store::{PointRecord, Store};
 
 use super::image::{self, Format};
@@ -17,7 +19,8 @@ use crate::usage::Usage;
 #[derive(Args)]
 #[command(after_help = format!("{NAMES}\n\n\
     Writes POINT.raw (or .qcow2) and POINT.json, its description, for each point; with --records \
-    the descriptions only.\n\nExamples:\n  \
+    the descriptions only. A point that is in the folder already, whole and in the same layout, is \
+    left as it is, so an export that was stopped can be run again.\n\nExamples:\n  \
     tresor store export --store /backup/a --key-file a.key --point latest --format qcow2 out\n  \
     tresor store export ... --all --records out"))]
 pub(super) struct ExportArgs {
@@ -55,13 +58,19 @@ struct Description {
 struct Exported {
     folder: String,
     points: Vec<Description>,
+    /// How many of them were there already.
+    skipped: usize,
     seconds: f64,
 }
 
 impl Report for Exported {
     fn text(&self) -> String {
-        let (count, folder) = (self.points.len(), &self.folder);
-        format!("exported {count} points to {folder} in {:.2} s", self.seconds)
+        let (count, folder) = (self.points.len() - self.skipped, &self.folder);
+        let there = match self.skipped {
+            0 => String::new(),
+            skipped => format!(", {skipped} were there already"),
+        };
+        format!("exported {count} points to {folder}{there} in {:.2} s", self.seconds)
     }
 }
 
@@ -76,15 +85,63 @@ pub(super) fn run(session: &Session, args: &ExportArgs) -> Result<()> {
         .with_context(|| Usage(format!("cannot make {}", args.folder.display())))?;
     let begun = session.env.monotonic();
     let mut done = Vec::new();
+    let mut skipped = 0;
     for point in &points {
-        done.push(export(session, &store, args, point)?);
+        let description = describe(&store, args, point);
+        match is_there(args, &description)? {
+            true => skipped += 1,
+            false => export(session, &store, args, point, &description)?,
+        }
+        done.push(description);
     }
     Exported {
         folder: args.folder.display().to_string(),
         points: done,
+        skipped,
         seconds: session.since(begun),
     }
     .print(args.place.json)
+}
+
+fn describe(store: &Store, args: &ExportArgs, point: &PointRecord) -> Description {
+    let file = (!args.records).then(|| format!("{}.{}", point.key, args.format.ending()));
+    Description {
+        point: Point::of(point),
+        store: store.id().to_string(),
+        domain: store.domain().id().to_string(),
+        format: file.is_some().then(|| args.format.ending()),
+        file,
+    }
+}
+
+impl Description {
+    /// Where it stands.
+    fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.json", self.point.point))
+    }
+}
+
+/// Whether an earlier export has made this point's files. What is there and is something else is
+/// never replaced.
+fn is_there(args: &ExportArgs, description: &Description) -> Result<bool> {
+    let path = description.path(&args.folder);
+    let text = match std::fs::read(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        read => read.with_context(|| Usage(format!("cannot read {}", path.display())))?,
+    };
+    let found: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let same = |name: &str, wanted: &str| found.get(name).and_then(Value::as_str) == Some(wanted);
+    let point = same("point", &description.point.point) && same("store", &description.store);
+    let image = description.file.as_deref().is_none_or(|file| same("file", file));
+    if !point || !image {
+        let text = format!(
+            "{} is there already and describes something else; choose another folder",
+            path.display()
+        );
+        return Err(Usage::error(text));
+    }
+    let image = description.file.as_deref().map(|file| args.folder.join(file));
+    Ok(image.is_none_or(|image| image.exists()))
 }
 
 fn export(
@@ -92,27 +149,18 @@ fn export(
     store: &Store,
     args: &ExportArgs,
     point: &PointRecord,
-) -> Result<Description> {
-    let file = (!args.records).then(|| format!("{}.{}", point.key, args.format.ending()));
-    if let Some(file) = &file {
+    description: &Description,
+) -> Result<()> {
+    if let Some(file) = &description.file {
         let pin = session.pin(store, &point.key, "export")?;
         let written = write(session, store, args, point, &args.folder.join(file));
         unpin(pin);
         written.with_context(|| format!("cannot export {}", point.key))?;
     }
-    let description = Description {
-        point: Point::of(point),
-        store: store.id().to_string(),
-        domain: store.domain().id().to_string(),
-        format: file.is_some().then(|| args.format.ending()),
-        file,
-    };
-    let mut text = serde_json::to_vec_pretty(&description)?;
+    let mut text = serde_json::to_vec_pretty(description)?;
     text.push(b'\n');
     // The description comes last: an image that has one is whole.
-    let path = args.folder.join(format!("{}.json", point.key));
-    durable::write(&path, &text, Access::Private)?;
-    Ok(description)
+    durable::write(&description.path(&args.folder), &text, Access::Private)
 }
 
 fn write(

@@ -10,7 +10,7 @@ use tresor_store::{PinRecord, Store, StoreConfig, WriterRecord};
 use super::place::{Place, Session, unpin};
 use super::points::{NAMES, pick};
 use super::report::{Point, Report};
-use crate::terminal::size;
+use crate::terminal::{plain, size};
 
 #[derive(Args)]
 #[command(after_help = NAMES)]
@@ -67,7 +67,7 @@ impl Report for Whole {
         };
         lines.extend(self.objects.iter().map(count));
         for pin in &self.pins {
-            let holder = pin.holder.as_deref().unwrap_or_default();
+            let holder = pin.holder.as_deref().map(plain).unwrap_or_default();
             lines.push(format!("pin on {} since {} by {holder}", pin.point, pin.time));
         }
         for writer in &self.writers {
@@ -113,7 +113,9 @@ impl Report for OnePoint {
                 self.chunks
             ),
         ];
-        lines.extend(point.facts.iter().map(|(key, value)| format!("fact    {key} = {value}")));
+        let fact =
+            |(key, value): (&String, &String)| format!("fact    {} = {}", plain(key), plain(value));
+        lines.extend(point.facts.iter().map(fact));
         lines.join("\n")
     }
 }

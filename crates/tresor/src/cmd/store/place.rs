@@ -90,7 +90,7 @@ impl Session {
                     std::process::exit(i32::from(Interrupted(number).exit_code()));
                 }
                 flag.store(true, Ordering::Release);
-                note("stopping; what was stored is found again by the next attempt");
+                note("stopping; a second signal ends it at once");
             }
         });
         Ok(Session { env: Env::system(), runtime, cache, stop, signal })

@@ -12,7 +12,7 @@ use tresor_store::{Damaged, DiffKind, PinRecord, PointKey, PointRecord, Store};
 use super::holder;
 use super::place::{Place, Session};
 use super::report::{Point, Report, age};
-use crate::terminal::{note, size};
+use crate::terminal::{note, plain, size};
 use crate::usage::Usage;
 
 /// The fact that names the image a point was made from.
@@ -86,7 +86,7 @@ impl Report for List {
     fn text(&self) -> String {
         let line = |point: &Point| {
             let (bytes, added) = (size(point.size), point.added.map(size).unwrap_or_default());
-            let image = point.image.as_deref().unwrap_or_default();
+            let image = point.image.as_deref().map(plain).unwrap_or_default();
             format!("{}  {:<24}  {bytes:>10}  {added:>10}  {image}", point.point, point.time)
         };
         let head =
@@ -165,8 +165,9 @@ fn tell(store: &Store, args: &DiffArgs, older: &PointRecord, newer: &PointRecord
     let (json, list) = (args.place.json, !args.summary);
     let mut totals = Totals { ranges: 0, data_bytes: 0, zero_bytes: 0 };
     if json {
-        let (older, newer) = (older.key, newer.key);
-        write!(out, "{{\"older\":\"{older}\",\"newer\":\"{newer}\",")?;
+        let (old, new) = (older.key, newer.key);
+        write!(out, "{{\"older\":\"{old}\",\"newer\":\"{new}\",")?;
+        write!(out, "\"older_size\":{},\"newer_size\":{},", older.size, newer.size)?;
         write!(out, "{}", if list { "\"changed\":[" } else { "" })?;
     }
     for range in store.diff(&older.key, &newer.key, 0..newer.size)? {
@@ -194,7 +195,10 @@ fn tell(store: &Store, args: &DiffArgs, older: &PointRecord, newer: &PointRecord
     out.flush()?;
     if !json {
         let (ranges, data, zero) = (totals.ranges, totals.data_bytes, totals.zero_bytes);
-        let text = format!("{ranges} ranges: {} data, {} zeros", size(data), size(zero));
+        let mut text = format!("{ranges} ranges: {} data, {} zeros", size(data), size(zero));
+        if older.size != newer.size {
+            text.push_str(&format!("; from {} to {} bytes", older.size, newer.size));
+        }
         if list { note(text) } else { crate::terminal::say(text)? }
     }
     Ok(())

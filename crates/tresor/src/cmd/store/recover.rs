@@ -28,8 +28,8 @@ use crate::usage::Usage;
 pub(super) struct RecoverArgs {
     #[command(flatten)]
     place: Place,
-    /// Open with the recovery key, from TRESOR_RECOVERY_KEY or standard input
-    #[arg(long, conflicts_with = "key_file")]
+    /// Open with the recovery key, from TRESOR_RECOVERY_KEY or standard input, and with no other
+    #[arg(long)]
     recovery_key: bool,
     /// Point to restore [default: list the points]
     #[arg(long, value_name = "POINT", requires = "out")]
