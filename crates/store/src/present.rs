@@ -7,19 +7,21 @@
 //! announcement and waits; whoever condemned it before has its record in the way until the pack
 //! is gone.
 //!
-//! Packs are looked up a folder at a time: at most 256 listings an attempt, and 16 bytes a pack.
+//! What lies behind the end of a pack that has become shorter is not relied on either.
+//!
+//! Packs are looked up a folder at a time: at most 256 listings an attempt, and 24 bytes a pack.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::id::Id;
 use crate::index::Index;
 use crate::object::Objects;
-use crate::pack::{Pack, folder, folder_of};
+use crate::pack::{Location, Pack, folder, folder_of};
 
 /// What one attempt, or one look at maps, knows about packs.
 pub(crate) struct Present {
@@ -30,10 +32,10 @@ pub(crate) struct Present {
 
 #[derive(Default)]
 struct Seen {
-    /// Names by the number of their folder.
-    folders: HashMap<usize, HashSet<Uuid>>,
-    /// Packs of folders that were listed, but not in the listing: are they there?
-    others: HashMap<Uuid, bool>,
+    /// Names with their sizes, by the number of their folder.
+    folders: HashMap<usize, HashMap<Uuid, u64>>,
+    /// Packs of folders that were listed, but not in the listing: their sizes if they are there.
+    others: HashMap<Uuid, Option<u64>>,
 }
 
 impl Present {
@@ -42,43 +44,48 @@ impl Present {
         Self { objects, barred, seen: Mutex::default() }
     }
 
-    /// Whether the attempt may rely on `pack`.
-    pub(crate) fn accepts(&self, pack: &Pack) -> Result<bool> {
-        let name = pack.name;
+    /// Whether the attempt may rely on this place: its pack is there, long enough, and not
+    /// condemned.
+    pub(crate) fn accepts(&self, at: &Location) -> Result<bool> {
+        let name = at.pack.name;
         if self.barred.contains(&name) {
             return Ok(false);
         }
         let number = folder_of(&name);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = |size: u64| u64::from(at.offset) + u64::from(at.len) <= size;
         if let Some(there) = seen.others.get(&name) {
-            return Ok(*there);
+            return Ok(there.is_some_and(whole));
         }
         let listed = match seen.folders.entry(number) {
             Entry::Occupied(names) => names.into_mut(),
             Entry::Vacant(place) => {
-                let listed = self.objects.list(&folder(number))?;
-                let names = listed.iter().filter_map(|name| Uuid::try_parse(name).ok());
-                place.insert(names.collect())
+                let listed = self.objects.sizes(&folder(number))?;
+                let pack = |(name, size): (String, u64)| Some((Uuid::try_parse(&name).ok()?, size));
+                place.insert(listed.into_iter().filter_map(pack).collect())
             }
         };
-        if listed.contains(&name) {
-            return Ok(true);
+        if let Some(size) = listed.get(&name) {
+            return Ok(whole(*size));
         }
         // Stored by somebody since the folder was listed, or collected.
-        let there = self.objects.exists(&pack.object())?;
+        let there = match self.objects.size(&at.pack.object()) {
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            size => Some(size?),
+        };
         seen.others.insert(name, there);
-        Ok(there)
+        Ok(there.is_some_and(whole))
     }
 
     /// Whether a place of `id` that is not known to be damaged is in a pack to rely on.
     pub(crate) fn holds(&self, index: &Index, id: &Id) -> Result<bool> {
         match index.find(id)? {
             None => return Ok(false),
-            Some(at) if self.accepts(&at.pack)? => return Ok(true),
+            Some(at) if self.accepts(&at)? => return Ok(true),
             Some(_) => {}
         }
         for at in index.locations(id)? {
-            if !index.is_shunned(&at) && self.accepts(&at.pack)? {
+            if !index.is_shunned(&at) && self.accepts(&at)? {
                 return Ok(true);
             }
         }
@@ -88,6 +95,6 @@ impl Present {
     /// A pack that this attempt has stored itself.
     pub(crate) fn add(&self, pack: &Pack) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.others.insert(pack.name, true);
+        seen.others.insert(pack.name, Some(u64::from(pack.size)));
     }
 }

@@ -109,7 +109,11 @@ impl Store {
             if removed.binary_search(name).is_ok() {
                 continue;
             }
-            match name.parse().and_then(|key: PointKey| self.held(&key)) {
+            let key = name.parse::<PointKey>().map_err(|e| {
+                let context = "this is no name of a point: move the file out of the store";
+                Error::new(ErrorKind::Invalid, context).because(e)
+            });
+            match key.and_then(|key| self.held(&key)) {
                 Ok(Some(Held::Point(record))) => then(Ok(*record))?,
                 // A void, or gone since it was listed: removed, no error.
                 Ok(Some(Held::Void) | None) => {}

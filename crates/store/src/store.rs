@@ -280,13 +280,13 @@ impl Inner {
         self.objects.create(name, sealed.into())
     }
 
-    /// All records in a folder, damaged ones apart.
+    /// All records in a folder, damaged ones apart. Their names are random; other files are none.
     pub(crate) fn read_records<T: DeserializeOwned>(
         &self,
         record: Record,
         folder: &str,
     ) -> Result<Records<T>> {
-        self.read_some(record, folder, |_| true)
+        self.read_some(record, folder, |leaf| Uuid::try_parse(leaf).is_ok())
     }
 
     /// Those of them whose names are wanted; the others are not read.

@@ -48,6 +48,23 @@ fn a_place_in_quarantine_is_not_relied_on() {
     assert!(restore(&fresh, 3).unwrap() == disk, "with an empty cache");
 }
 
+/// A pack that has become shorter is not relied on, also before anybody has verified it.
+#[test]
+fn a_pack_that_lost_bytes_is_not_relied_on() {
+    let disk = patterned(&mut Rng::new(8), 600 << 10);
+    for left in [0, 5000] {
+        let rig = Rig::on(Arc::new(InMemory::new()), 1);
+        ingest(&rig.init(small()), 1, None, &Memory::sparse(disk.clone()), None).unwrap();
+        let dump = rig.dump();
+        let largest = packs(&rig).into_iter().max_by_key(|name| dump[name].len()).unwrap();
+        rig.overwrite(&largest, dump[&largest][..left].to_vec());
+        let beside = rig.beside(2);
+        let store = beside.open().unwrap();
+        ingest(&store, 2, None, &Memory::sparse(disk.clone()), None).unwrap();
+        assert!(restore(&store, 2).unwrap() == disk, "{left} bytes left");
+    }
+}
+
 /// What a copy finds alike in the target's parent may be damaged there: it is copied again.
 #[test]
 fn a_copy_heals_what_it_would_share() {

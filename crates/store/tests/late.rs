@@ -184,6 +184,21 @@ fn a_lost_announcement_of_a_dead_parent_blocks_nothing_for_ever() {
     assert!(collect(&fresh, &ruthless()).deleted_packs > 0);
 }
 
+/// A mark of removal that cannot be read is no removal: nothing is freed on its word.
+#[test]
+fn a_removal_in_doubt_frees_nothing() {
+    let rig = Rig::new();
+    let store = rig.init(small());
+    make(&store, 1, 1);
+    make(&store, 2, 2);
+    let mark = format!("removed/{}", key(1));
+    rig.overwrite(&mark, Vec::new());
+    store.remove_point(&key(2)).unwrap();
+    assert!(collect(&store, &plain()).deleted_packs > 0);
+    rig.delete(&mark);
+    assert!(restore(&other(&rig, 2), 1).unwrap() == disk(1).bytes());
+}
+
 /// A writer whose clock was far ahead would be young for years.
 #[test]
 fn a_lost_writer_from_the_future_is_given_up() {

@@ -18,6 +18,7 @@ use crate::margins;
 use crate::pin::WriterRecord;
 use crate::point::PointKey;
 use crate::source::Watch;
+use crate::standing::Held;
 use crate::store::Store;
 
 /// Everything reachable that was seen so far.
@@ -71,6 +72,7 @@ impl Reach {
             self.root(&record.key, record.map, &mut trees);
             Ok(())
         })?;
+        self.doubtful(store, &mut trees)?;
         let writers = store.writers()?;
         for parent in writers.iter().filter_map(|writer| writer.parent.as_ref()) {
             self.root(&parent.key, parent.map, &mut trees);
@@ -89,6 +91,20 @@ impl Reach {
             self.walk(&inner.loader, &key, tree, watch)?;
         }
         Ok(writers)
+    }
+
+    /// Points that are hidden by a mark of removal which cannot be read: whether they were removed
+    /// is not known, so what they reach stays.
+    fn doubtful(&mut self, store: &Store, trees: &mut Vec<(PointKey, Tree)>) -> Result<()> {
+        for (object, error) in store.removals()?.damaged {
+            tracing::warn!(object, error = chain(&error), "a point stays: its removal is in doubt");
+            let key = object.rsplit('/').next().and_then(|key| key.parse().ok());
+            let held = key.map(|key| store.held(&key)).transpose()?.flatten();
+            if let Some(Held::Point(record)) = held {
+                self.root(&record.key, record.map, trees);
+            }
+        }
+        Ok(())
     }
 
     fn root(&mut self, key: &PointKey, map: Tree, trees: &mut Vec<(PointKey, Tree)>) {

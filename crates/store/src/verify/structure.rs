@@ -9,7 +9,6 @@ use crate::gc::{AWAITED, CONDEMNED, CONFIRMED};
 use crate::pin::{PINS, WRITERS};
 use crate::quarantine::{Affected, QUARANTINE};
 use crate::seal::Record;
-use crate::standing::STALE;
 
 impl Check<'_> {
     /// Looks at everything that is no pack.
@@ -66,11 +65,11 @@ impl Check<'_> {
             (Record::Pin, PINS),
             (Record::Writer, WRITERS),
             (Record::Quarantine, QUARANTINE),
-            (Record::Stale, STALE),
             (Record::Condemned, CONDEMNED),
             (Record::Confirmed, CONFIRMED),
             (Record::Awaited, AWAITED),
         ];
+        // Marks that say all they say by being there are not read.
         for (object, e) in self.store.removals()?.damaged {
             self.add(FindingKind::DamagedRecord, &object, &chain(&e));
         }
