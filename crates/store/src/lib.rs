@@ -56,8 +56,8 @@
 //! other. Verification reads, and asks again before it reports what another may have moved or
 //! removed rightly; of two that find the same damage both may write it down. Repair and healing
 //! announce themselves as writers, so that no collection takes what they bring back; repair names
-//! no condemned pack, and deletes an index run only if that run is damaged and all packs that can
-//! be read are named by others.
+//! no pack that is decided to be garbage, and deletes an index run only if that run is damaged and
+//! everything that can be read in packs is named by others.
 //!
 //! # Room
 //!

@@ -104,6 +104,10 @@ pub(crate) const INSPECT_PAGES: u64 = 256;
 /// Packs that are compared with the index at once (about 200 bytes each).
 pub(crate) const VERIFY_PACKS: u64 = 1 << 15;
 
+/// Packs that a repair compares with the index at once (about 250 bytes each): as often as there
+/// are so many, it reads all entries.
+pub(crate) const SALVAGE_PACKS: usize = 1 << 16;
+
 /// Good frames of damaged packs kept at once, to tell which of their index entries are bad.
 pub(crate) const VERIFY_FRAMES: usize = 1 << 18;
 

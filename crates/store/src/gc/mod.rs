@@ -69,6 +69,9 @@ pub struct Collect {
     /// Ids sorted in memory while marking, 32 bytes each; more are sorted on disk, in the cache
     /// folder.
     pub sort_ids: usize,
+    /// Entries of an index run that is written in place of others, at most; about 100 bytes of
+    /// memory each.
+    pub run_entries: usize,
 }
 
 impl Default for Collect {
@@ -80,6 +83,7 @@ impl Default for Collect {
             rewrite_bytes: 4 << 30,
             void_after: Duration::from_secs(24 * 3600),
             sort_ids: margins::SORT_IDS,
+            run_entries: margins::REWRITE_ENTRIES,
         }
     }
 }

@@ -75,6 +75,16 @@ impl Store {
         Ok(all.into_iter().flat_map(|record| record.packs).collect())
     }
 
+    /// The packs that are decided to be dead: they are being deleted, whatever happens. Those of
+    /// a sentence that is not decided may be released yet. Damage hides no such decision from
+    /// those who carry it out: one that cannot be read is never carried out.
+    pub(crate) fn doomed(&self) -> Result<BTreeSet<Uuid>> {
+        let found = self.sentences()?;
+        let counts = |id: &Uuid| found.condemned.contains_key(id);
+        let decided = found.confirmed.iter().filter(|(id, _)| counts(id));
+        Ok(decided.filter_map(|(_, dead)| dead.as_ref()).flatten().copied().collect())
+    }
+
     /// Everything that was written down. Decisions are read first: one counts only if its
     /// sentence was still there after it.
     pub(super) fn sentences(&self) -> Result<Sentences> {

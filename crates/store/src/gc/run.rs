@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
         let dead: BTreeSet<Uuid> = self.swept.values().flatten().copied().collect();
         if !dead.is_empty() || index.crowded() {
             let open = self.open_points(&self.store.writers()?)?;
-            match index.rewrite(&dead, &open) {
+            match index.rewrite(&dead, &open, self.how.run_entries) {
                 Err(e) if e.kind() == ErrorKind::Full => {
                     tracing::warn!("there is no room to make the index smaller");
                     self.out.short_of_room = true;

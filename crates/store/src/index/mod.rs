@@ -27,6 +27,7 @@ mod attempt;
 mod build;
 #[cfg(test)]
 mod capacity;
+mod doubt;
 mod folder;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;

@@ -11,14 +11,13 @@ use super::run::Run;
 use super::{FOLDER, Index, object, parse};
 use crate::error::{ErrorKind, Result};
 use crate::id::Id;
-use crate::margins;
 use crate::pack::Location;
 use crate::point::PointKey;
 use crate::quarantine::Shunned;
 
 /// The segments that a handle has at one instant, and the places that it passes over. They stay
 /// readable while it goes on.
-pub(crate) struct Snapshot(Vec<Arc<Run>>, Arc<Shunned>);
+pub(crate) struct Snapshot(pub(super) Vec<Arc<Run>>, pub(super) Arc<Shunned>);
 
 impl Snapshot {
     /// All entries by id, with all places of each; an entry may come several times.
@@ -68,11 +67,16 @@ impl Index {
     }
 
     /// Replaces the runs of the store by new ones without the entries of `dead` packs. Runs of
-    /// attempts at `open` points stay beside them: those attempts may begin again. Returns how
-    /// many entries the new runs have. Killed anywhere, it leaves entries twice at worst. Where
-    /// it fails, because the disk is full for one, it takes its new runs away again: tried again
-    /// and again it does not fill the disk.
-    pub(crate) fn rewrite(&self, dead: &BTreeSet<Uuid>, open: &BTreeSet<PointKey>) -> Result<u64> {
+    /// attempts at `open` points stay beside them: those attempts may begin again. A new run has
+    /// at most `most` entries. Returns how many the new runs have. Killed anywhere, it leaves
+    /// entries twice at worst. Where it fails, because the disk is full for one, it takes its new
+    /// runs away again: tried again and again it does not fill the disk.
+    pub(crate) fn rewrite(
+        &self,
+        dead: &BTreeSet<Uuid>,
+        open: &BTreeSet<PointKey>,
+        most: usize,
+    ) -> Result<u64> {
         self.refresh()?;
         let (snapshot, known) = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +84,7 @@ impl Index {
             (Snapshot(state.segments.clone(), shunned), state.known.clone())
         };
         let mut made = Vec::new();
-        let written = match self.publish_all(&snapshot, dead, &mut made) {
+        let written = match self.publish_all(&snapshot, dead, most, &mut made) {
             Ok(written) => written,
             Err(e) => {
                 // The old runs are all there, unless another collector has replaced them by its
@@ -107,6 +111,7 @@ impl Index {
         &self,
         snapshot: &Snapshot,
         dead: &BTreeSet<Uuid>,
+        most: usize,
         made: &mut Vec<Uuid>,
     ) -> Result<u64> {
         let (mut batch, mut last, mut written) = (Vec::new(), None, 0);
@@ -118,7 +123,7 @@ impl Index {
             }
             last = Some(entry);
             batch.push(entry);
-            if batch.len() >= margins::REWRITE_ENTRIES {
+            if batch.len() >= most {
                 made.push(self.publish(&owner(), &batch)?);
                 written += batch.len() as u64;
                 batch.clear();

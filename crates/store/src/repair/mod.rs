@@ -2,22 +2,30 @@
 //!
 //! The truth is in packs and point records. Repair
 //! 1. makes copies of the key slots anew from a whole one;
-//! 2. makes the index anew where it is damaged or lost: every pack that no good run names, or
-//!    whose size is not what the index says, is scanned, and the frames that open are named in
-//!    new runs; damaged runs go once these are durable;
+//! 2. makes the index anew where it is damaged or lost: every pack of which good runs do not name
+//!    all bytes, or whose size is not what they say, is scanned, and the frames that open are named
+//!    in new runs; damaged runs go once these are durable;
 //! 3. verifies the store: what cannot be read goes to the quarantine, and the points and ranges
 //!    that are lost are told.
 //!
+//! Which packs a lost run named need not be known: runs of a collection are cut by id, so that
+//! each names nearly all packs, with a part of their frames. Where a handle has a good local copy
+//! of a run that is damaged in the store, it is what the copy says that is named anew, and few
+//! packs are left to scan; but the copy counts as absent from then on, for it goes with the run.
+//!
 //! Nothing that is whole is changed or removed, and no pack, record or point ever is. Packs that
-//! are being removed as garbage are left alone. Repair announces itself as a writer, so that
-//! packs which it brings back are not removed under its hands.
+//! are decided to be garbage are left alone; those of which it is not decided are named, or nobody
+//! would find them once they are released. Repair announces itself as a writer, so that packs
+//! which it brings back are not removed under its hands.
 
 mod heal;
 mod salvage;
 
 use crate::damage::{self, Damaged};
 use crate::error::{Error, ErrorKind, Result, chain};
+use crate::index::Snapshot;
 use crate::margins;
+use crate::point::PointKey;
 use crate::source::Watch;
 use crate::store::{Inner, Store};
 use crate::verify::{Depth, Verified, Verify};
@@ -31,7 +39,7 @@ pub struct Repair {
     /// Write nothing to the store. What a repair would find is made known to this handle alone:
     /// it can read what could be read after a repair, and can make no points any more.
     pub dry_run: bool,
-    /// Scan every pack, also those that the index names already.
+    /// Scan every pack, also those of which the index names every frame already.
     pub all_packs: bool,
     /// Read all packs in the verification at the end.
     pub depth: Depth,
@@ -56,7 +64,8 @@ pub struct Repaired {
     pub damaged_packs: Vec<Damaged>,
     /// More of these.
     pub more_damaged_packs: u64,
-    /// Packs that could not be read now and may be whole: repair again when they can.
+    /// Packs that could not be read now and may be whole: repair again when they can. Damaged
+    /// runs are kept until then.
     pub unreadable: u64,
     /// What is left to complain about: its findings say which points and ranges are lost.
     pub verified: Verified,
@@ -97,36 +106,57 @@ impl Store {
     fn salvage(&self, wanted: &Repair, watch: &dyn Watch, out: &mut Repaired) -> Result<()> {
         let inner = self.inner();
         let damaged = inner.damaged_runs()?;
+        let copies = inner.index.disown(&damaged)?;
         inner.index.refresh()?;
         if damaged.is_empty()
             && !wanted.all_packs
-            && !inner.has_unnamed_packs(&self.condemned()?)?
+            && !inner.has_unnamed_packs(&self.doomed()?, watch)?
         {
             return Ok(());
         }
+        let lost = Lost { damaged, copies };
         if wanted.dry_run {
-            let dying = self.condemned()?;
-            Salvage::new(inner, None, watch, out).packs(&dying, wanted.all_packs)?;
-            out.runs_dropped = damaged;
-            return Ok(());
+            return self.search(None, wanted, &lost, watch, out);
         }
         inner.probe()?;
         // Announced as the writer of a point that nobody will ever make, before packs are listed:
         // whoever collects garbage sees the writer or lists what it brings back.
         let owner = inner.env.uuid().into();
         let writer = self.announce(owner, None)?;
-        let done = self.condemned().and_then(|dying| {
-            Salvage::new(inner, Some(owner), watch, out).packs(&dying, wanted.all_packs)
-        });
-        let dropped = done.and_then(|()| inner.drop_runs(damaged, out));
+        let done = self.search(Some(owner), wanted, &lost, watch, out);
         self.renounce(writer.id)?;
-        dropped
+        done
     }
+
+    /// Finds all that damaged runs named, or lost ones, and then drops the damaged ones.
+    fn search(
+        &self,
+        owner: Option<PointKey>,
+        wanted: &Repair,
+        lost: &Lost,
+        watch: &dyn Watch,
+        out: &mut Repaired,
+    ) -> Result<()> {
+        let inner = self.inner();
+        let doomed = self.doomed()?;
+        let mut salvage = Salvage::new(inner, owner, watch, out);
+        salvage.recall(&lost.copies, &doomed)?;
+        salvage.packs(&doomed, wanted.all_packs)?;
+        inner.drop_runs(&lost.damaged, wanted.dry_run, out)
+    }
+}
+
+/// What is not believed in any more.
+struct Lost {
+    /// Runs in the store.
+    damaged: Vec<Damaged>,
+    /// Local copies of these, and others that are no better.
+    copies: Snapshot,
 }
 
 impl Inner {
     /// The index runs in the store that are damaged.
-    fn damaged_runs(&self) -> Result<Vec<String>> {
+    fn damaged_runs(&self) -> Result<Vec<Damaged>> {
         let mut out = Vec::new();
         for object in self.index.runs()? {
             match self.index.inspect(&object) {
@@ -134,7 +164,7 @@ impl Inner {
                 // A run of a format that is not known may be whole.
                 Err(e) if e.kind() == ErrorKind::Corrupt => {
                     tracing::warn!(object, why = chain(&e), "damaged run");
-                    out.push(object);
+                    out.push(Damaged::new(object, &e));
                 }
                 other => other?,
             }
@@ -142,18 +172,26 @@ impl Inner {
         Ok(out)
     }
 
-    /// Deletes damaged runs: all that they named and that is left is named by others now.
-    fn drop_runs(&self, damaged: Vec<String>, out: &mut Repaired) -> Result<()> {
-        if out.unreadable > 0 {
+    /// Deletes damaged runs: all that they named and that is left is named by others now. A dry
+    /// run only says which.
+    fn drop_runs(&self, damaged: &[Damaged], dry_run: bool, out: &mut Repaired) -> Result<()> {
+        if out.unreadable > 0 && !damaged.is_empty() {
             let count = out.unreadable;
             tracing::warn!(count, "packs could not be read: damaged runs are kept until then");
             return Ok(());
         }
-        for object in damaged {
-            self.objects.delete(&object)?;
-            out.runs_dropped.push(object);
+        for Damaged { object, .. } in damaged {
+            // It may be what packs were found named by.
+            if self.index.relies_on(object) {
+                tracing::warn!(object, "a run that was damaged reads well now: it is kept");
+                continue;
+            }
+            if !dry_run {
+                self.objects.delete(object)?;
+            }
+            out.runs_dropped.push(object.clone());
         }
-        self.index.try_damaged_again()
+        if dry_run { Ok(()) } else { self.index.try_damaged_again() }
     }
 }
 

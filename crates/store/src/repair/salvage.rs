@@ -1,6 +1,6 @@
 //! Finding frames again that no index run names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
@@ -8,10 +8,11 @@ use super::Repaired;
 use crate::damage;
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::id::Id;
-use crate::index::Named;
+use crate::index::Snapshot;
 use crate::margins;
-use crate::pack::{FOLDERS, Location, Pack, Scan};
+use crate::pack::{FOLDERS, Location, PACK_HEAD, Pack, Scan};
 use crate::point::PointKey;
+use crate::present::Present;
 use crate::source::Watch;
 use crate::store::Inner;
 
@@ -33,48 +34,90 @@ pub(super) struct Salvage<'a> {
 }
 
 impl Inner {
-    /// The packs of one folder that the index does not name, or names with another size.
-    fn unnamed_packs(
+    /// Tells `visit` of the packs that may hold frames which the index does not name, or of `all`,
+    /// but for the `doomed` ones; it says whether to go on. A pack holds no others where it has
+    /// the size that the index says and where the frames that are named fill it. Many packs come
+    /// at once, as many as memory shall hold.
+    fn each_unnamed(
         &self,
-        number: usize,
-        dying: &BTreeSet<Uuid>,
+        doomed: &BTreeSet<Uuid>,
         all: bool,
-    ) -> Result<Vec<Candidate>> {
-        let sizes = self.pack_sizes(number..number + 1, &|_| true)?;
-        if sizes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let named = self.index.packs(&|pack| sizes.contains_key(pack))?;
-        Ok(candidates(sizes, &named, dying, all).collect())
-    }
-
-    /// Whether there is any pack that the index does not name rightly.
-    pub(super) fn has_unnamed_packs(&self, dying: &BTreeSet<Uuid>) -> Result<bool> {
+        watch: &dyn Watch,
+        visit: &mut dyn FnMut(Vec<Candidate>) -> Result<bool>,
+    ) -> Result<()> {
+        let mut sizes = BTreeMap::new();
         for number in 0..FOLDERS {
-            if !self.unnamed_packs(number, dying, false)?.is_empty() {
-                return Ok(true);
+            go_on(watch)?;
+            sizes.extend(self.pack_sizes(number..number + 1, &|pack| !doomed.contains(pack))?);
+            if sizes.len() < margins::SALVAGE_PACKS && number + 1 < FOLDERS {
+                continue;
+            }
+            let some = self.unnamed(&std::mem::take(&mut sizes), all, watch)?;
+            if !some.is_empty() && !visit(some)? {
+                break;
             }
         }
-        Ok(false)
+        Ok(())
+    }
+
+    fn unnamed(
+        &self,
+        sizes: &BTreeMap<Uuid, u64>,
+        all: bool,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Candidate>> {
+        let named = self.index.packs(&|pack| sizes.contains_key(pack))?;
+        let filled = match all {
+            true => HashMap::new(),
+            false => {
+                self.index.named_bytes(&|pack| go_on(watch).map(|()| sizes.contains_key(pack)))?
+            }
+        };
+        let candidate = |(name, size): (&Uuid, &u64)| {
+            let known = named.get(name).copied();
+            let frames = filled.get(name).copied().unwrap_or(0);
+            let full = PACK_HEAD as u64 + frames == *size;
+            if !all && full && known.is_some_and(|named| named.fits(*size)) {
+                return None;
+            }
+            let unknown = Pack { name: *name, salt: [0; 32], epoch: 0, size: 0 };
+            let pack = known.map_or(unknown, |named| named.pack);
+            Some(Candidate { pack, known: known.is_some(), size: *size })
+        };
+        Ok(sizes.iter().filter_map(candidate).collect())
+    }
+
+    /// Whether there is any pack that the index does not name wholly and rightly.
+    pub(super) fn has_unnamed_packs(
+        &self,
+        doomed: &BTreeSet<Uuid>,
+        watch: &dyn Watch,
+    ) -> Result<bool> {
+        let mut found = false;
+        self.each_unnamed(doomed, false, watch, &mut |_| {
+            found = true;
+            Ok(false)
+        })?;
+        Ok(found)
     }
 }
 
-fn candidates<'a>(
-    sizes: BTreeMap<Uuid, u64>,
-    named: &'a BTreeMap<Uuid, Named>,
-    dying: &'a BTreeSet<Uuid>,
-    all: bool,
-) -> impl Iterator<Item = Candidate> + 'a {
-    sizes.into_iter().filter_map(move |(name, size)| {
-        let known = named.get(&name).copied();
-        let whole = known.is_some_and(|named| named.fits(size));
-        if whole && !all || dying.contains(&name) {
-            return None;
+fn go_on(watch: &dyn Watch) -> Result<()> {
+    match watch.cancelled() {
+        true => Err(Error::new(ErrorKind::Cancelled, "the repair was cancelled")),
+        false => Ok(()),
+    }
+}
+
+/// What a local copy says, up to where it is damaged: the rest is found in packs.
+fn told<T>(next: Result<Option<T>>) -> Result<Option<T>> {
+    match next {
+        Err(e) if damage::is_damage(&e) => {
+            tracing::warn!(error = chain(&e), "the local copy of a damaged run is damaged too");
+            Ok(None)
         }
-        let unknown = Pack { name, salt: [0; 32], epoch: 0, size: 0 };
-        let pack = known.map_or(unknown, |named| named.pack);
-        Some(Candidate { pack, known: known.is_some(), size })
-    })
+        other => other,
+    }
 }
 
 impl<'a> Salvage<'a> {
@@ -87,23 +130,37 @@ impl<'a> Salvage<'a> {
         Self { inner, owner, watch, out, found: Vec::new() }
     }
 
-    /// Scans packs, one folder after another, and names the frames that open and that no run
-    /// names.
-    pub(super) fn packs(&mut self, dying: &BTreeSet<Uuid>, all: bool) -> Result<()> {
-        let watch = self.watch;
-        let before = |_| match watch.cancelled() {
-            true => Err(Error::new(ErrorKind::Cancelled, "the repair was cancelled")),
-            false => Ok(()),
+    /// Names again what good local copies of damaged runs say of packs that are there. That
+    /// spares scanning these; whether it is all shows when packs are looked at.
+    pub(super) fn recall(&mut self, copies: &Snapshot, doomed: &BTreeSet<Uuid>) -> Result<()> {
+        let present = Present::new(self.inner.objects.clone(), doomed.clone());
+        let Some(mut entries) = told(copies.entries().map(Some))? else {
+            return Ok(());
         };
-        let mut scan = Scan::new(self.inner, &before)?;
-        for number in 0..FOLDERS {
-            for candidate in self.inner.unnamed_packs(number, dying, all)? {
-                self.pack(&candidate, &mut scan)?;
-                if self.found.len() >= margins::CHECKPOINT_ENTRIES {
-                    self.publish()?;
-                }
+        let mut last = None;
+        while let Some(entry) = told(entries.next())? {
+            go_on(self.watch)?;
+            if last != Some(entry) && present.accepts(&entry.1.pack)? {
+                self.name(entry.0, entry.1)?;
             }
+            last = Some(entry);
+            self.publish_many()?;
         }
+        self.publish()
+    }
+
+    /// Scans the packs that may hold frames which no run names, and names those that open.
+    pub(super) fn packs(&mut self, doomed: &BTreeSet<Uuid>, all: bool) -> Result<()> {
+        let (inner, watch) = (self.inner, self.watch);
+        let before = |_| go_on(watch);
+        let mut scan = Scan::new(inner, &before)?;
+        inner.each_unnamed(doomed, all, watch, &mut |candidates| {
+            for candidate in candidates {
+                self.pack(&candidate, &mut scan)?;
+                self.publish_many()?;
+            }
+            Ok(true)
+        })?;
         self.publish()
     }
 
@@ -130,13 +187,19 @@ impl<'a> Salvage<'a> {
         };
         for frame in &scan.frames {
             let at = Location { pack, offset: frame.offset, len: frame.len };
-            let named = |known: &Location| {
-                (known.pack.name, known.offset, known.len) == (pack.name, at.offset, at.len)
-            };
-            if !self.inner.index.locations(&frame.id)?.iter().any(named) {
-                self.found.push((frame.id, at));
-                self.out.frames_found += 1;
-            }
+            self.name(frame.id, at)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a frame for the next run, unless a good one names it.
+    fn name(&mut self, id: Id, at: Location) -> Result<()> {
+        let named = |known: &Location| {
+            (known.pack.name, known.offset, known.len) == (at.pack.name, at.offset, at.len)
+        };
+        if !self.inner.index.locations(&id)?.iter().any(named) {
+            self.found.push((id, at));
+            self.out.frames_found += 1;
         }
         Ok(())
     }
@@ -153,5 +216,13 @@ impl<'a> Salvage<'a> {
         }
         self.out.runs_written += 1;
         Ok(())
+    }
+
+    /// The same once so much was found that memory shall not hold more.
+    fn publish_many(&mut self) -> Result<()> {
+        match self.found.len() >= margins::CHECKPOINT_ENTRIES {
+            true => self.publish(),
+            false => Ok(()),
+        }
     }
 }

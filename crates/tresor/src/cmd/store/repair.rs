@@ -29,7 +29,7 @@ pub(super) struct RepairArgs {
     /// Only tell what would be done
     #[arg(long)]
     dry_run: bool,
-    /// Look through every pack, also those that the index names
+    /// Look through every pack, also those of which the index names every frame
     #[arg(long)]
     all_packs: bool,
     /// Read all packs in the verification at the end
