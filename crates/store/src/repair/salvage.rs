@@ -140,7 +140,7 @@ impl<'a> Salvage<'a> {
         let mut last = None;
         while let Some(entry) = told(entries.next())? {
             go_on(self.watch)?;
-            if last != Some(entry) && present.accepts(&entry.1.pack)? {
+            if last != Some(entry) && present.accepts(&entry.1)? {
                 self.name(entry.0, entry.1)?;
             }
             last = Some(entry);
