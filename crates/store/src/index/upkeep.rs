@@ -158,7 +158,10 @@ fn replacing_the_runs_of_the_store_fetches_none_of_them() {
     let dead = BTreeSet::from([location(7).pack.name]);
     let all = |n: &u32| location(*n).pack.name != location(7).pack.name;
     let more: Vec<_> = (1000..1500).map(|n| (id(n, 0), location(n))).collect();
-    index.publish(&point(50), &more).unwrap();
+    for some in more.chunks(200) {
+        index.publish(&point(50), some).unwrap();
+    }
+    assert_eq!(index.segments().len() + 1, margins::SEGMENT_FAN, "one more makes a merge due");
     let before = gate.reads.load(Ordering::SeqCst);
     index.rewrite(&dead, &BTreeSet::new()).unwrap();
     assert_eq!(gate.reads.load(Ordering::SeqCst), before);
