@@ -67,15 +67,18 @@ impl Loader {
         Ok(chunk)
     }
 
-    /// Where `id` is; asks the store for new index runs before it gives up.
+    /// Where `id` is; asks the store for new index runs, and for packs that were gone, before it
+    /// gives up.
     pub(crate) fn locate(&self, id: &Id) -> Result<Location> {
         if let Some(at) = self.index.find(id)? {
             return Ok(at);
         }
         self.index.refresh()?;
-        self.index
-            .find(id)?
-            .ok_or_else(|| Error::corrupt(format!("{id} is in no index run of the store")))
+        let found = match self.index.find(id)? {
+            None if self.index.recall(id)? => self.index.find(id)?,
+            found => found,
+        };
+        found.ok_or_else(|| Error::corrupt(format!("{id} is in no index run of the store")))
     }
 
     /// Bytes of a pack.
@@ -154,15 +157,20 @@ impl Loader {
         then: &impl Fn(&[u8]) -> Result<T>,
         error: Error,
     ) -> Result<T> {
+        let mut tried = vec![*damaged];
         for last in [false, true] {
-            for other in self.index.locations(id)?.iter().filter(|other| *other != damaged) {
-                match self.read_at(other, kind, id, then) {
+            for other in self.index.locations(id)? {
+                if tried.contains(&other) {
+                    continue;
+                }
+                match self.read_at(&other, kind, id, then) {
                     Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {}
                     done => return done,
                 }
+                tried.push(other);
             }
-            if last || !self.index.refresh()? {
-                break;
+            if !last {
+                self.index.refresh()?;
             }
         }
         Err(error)

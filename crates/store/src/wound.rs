@@ -206,9 +206,12 @@ impl<'a> There<'a> {
         if self.look(id)? {
             return Ok(true);
         }
+        if self.refreshed.replace(true) {
+            return Ok(false);
+        }
         // Collection may have moved it meanwhile.
-        let again = !self.refreshed.replace(true) && self.inner.index.refresh()?;
-        if again { self.look(id) } else { Ok(false) }
+        self.inner.index.refresh()?;
+        self.look(id)
     }
 
     fn look(&self, id: &Id) -> Result<bool> {

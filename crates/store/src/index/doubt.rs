@@ -5,9 +5,21 @@ use std::sync::{Arc, PoisonError};
 
 use uuid::Uuid;
 
-use super::{Index, Run, Snapshot, parse};
+use super::merge::Merged;
+use super::run::Run;
+use super::{Index, parse};
 use crate::damage::Damaged;
 use crate::error::Result;
+
+/// Segments that an index has given up, as they were.
+pub(crate) struct Disowned(Vec<Arc<Run>>);
+
+impl Disowned {
+    /// Their entries by id; an entry may come several times. One that is damaged ends it.
+    pub(crate) fn entries(&self) -> Result<Merged> {
+        Merged::new(&self.0)
+    }
+}
 
 impl Index {
     /// Gives up every segment with entries of these runs, whose objects in the store are damaged,
@@ -15,28 +27,27 @@ impl Index {
     /// on a good local copy of such a run finds nothing any more, as it is for all those who have
     /// none; the next refresh fetches the other runs of these segments again. What they said can
     /// still be read from what is returned: it is authentic, but may not be all.
-    pub(crate) fn disown(&self, damaged: &[Damaged]) -> Result<Snapshot> {
+    pub(crate) fn disown(&self, damaged: &[Damaged]) -> Result<Disowned> {
         let bad = damaged.iter().filter_map(|run| Some((named(&run.object)?, run.clone())));
         let bad: BTreeMap<Uuid, Damaged> = bad.collect();
-        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = self.snapshot();
-        let doubtful = |run: &&Arc<Run>| {
+        let _growing = self.grow();
+        let doubtful = |run: &Arc<Run>| {
             run.names().is_empty()
                 || run.names().iter().any(|name| bad.contains_key(name))
                 || run.check().is_err()
         };
-        let gone: Vec<Arc<Run>> = snapshot.0.iter().filter(doubtful).cloned().collect();
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.segments.retain(|run| gone.iter().all(|old| !Arc::ptr_eq(run, old)));
-        state.known = state.segments.iter().flat_map(|run| run.names()).copied().collect();
-        if !bad.is_empty() || !gone.is_empty() {
-            state.learn();
+        let gone: Vec<Arc<Run>> = self.segments().into_iter().filter(doubtful).collect();
+        if bad.is_empty() && gone.is_empty() {
+            return Ok(Disowned(gone));
         }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.bad.extend(bad);
+        state.learn();
+        let torn = state.torn || !gone.is_empty();
         drop(state);
         // An open file is read on after its name is gone.
-        gone.iter().try_for_each(|run| self.folder.forget(run))?;
-        Ok(Snapshot(gone, snapshot.1))
+        self.drop_segments(torn, &|run| gone.iter().any(|old| Arc::ptr_eq(run, old)))?;
+        Ok(Disowned(gone))
     }
 
     /// Whether this handle finds entries of a run, by the name of its object: somebody has read

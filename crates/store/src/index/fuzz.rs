@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::page::{BODY, HEAD, PURPOSE, TAIL, encode_head};
 use super::run::Run;
@@ -33,7 +34,7 @@ pub(crate) fn run(ring: &KeyRing, scratch: &Path, bytes: &[u8]) -> Result<()> {
     let path = scratch.join(format!("{}.merged", ring.store.simple()));
     let fail = |e| crate::error::Error::io("the scratch file cannot be written", e);
     fs::write(&path, out).map_err(fail)?;
-    let run = Run::open(ring, &path)?;
+    let run = Arc::new(Run::open(ring, &path)?);
     let pages = Cache::new(margins::INDEX_PAGES);
     run.check()?;
     let some = bytes.chunks_exact(32).take(8).filter_map(|id| id.try_into().ok());

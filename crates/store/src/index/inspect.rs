@@ -40,11 +40,12 @@ impl Index {
     /// Reads a run in the store, page by page, and authenticates all of it.
     pub(crate) fn inspect(&self, object: &str) -> Result<()> {
         let size = self.objects.size(object)?;
-        let head = self.objects.get_range(object, 0..(HEAD as u64).min(size))?;
+        let damaged = |why: &str| Error::corrupt(format!("index run {object} {why}"));
+        // Nothing at all cannot even be asked for.
+        let bytes = size.checked_sub(HEAD as u64).ok_or_else(|| damaged("has no head"))?;
+        let head = self.objects.get_range(object, 0..HEAD as u64)?;
         let (epoch, salt) = decode_head(self.ring.store, &head)?;
         let key = self.ring.object(PURPOSE, epoch, &salt)?;
-        let damaged = |why: &str| Error::corrupt(format!("index run {object} {why}"));
-        let bytes = size - HEAD as u64;
         if bytes == 0 || !bytes.is_multiple_of(PAGE as u64) {
             return Err(damaged("has the wrong size"));
         }
@@ -77,42 +78,39 @@ impl Index {
 
     /// The packs that the index names and `wanted` takes, by name.
     pub(crate) fn packs(&self, wanted: &dyn Fn(&Uuid) -> bool) -> Result<BTreeMap<Uuid, Named>> {
-        let mut out: BTreeMap<Uuid, Named> = BTreeMap::new();
-        for run in self.segments() {
-            run.each_pack(&mut |pack| {
-                if wanted(&pack.name) {
-                    let first = Named { pack, disputed: false };
-                    let named = out.entry(pack.name).or_insert(first);
-                    named.disputed |= named.pack != pack;
-                }
-            })?;
-        }
-        Ok(out)
-    }
-
-    /// Tells `visit` of all entries, segment by segment.
-    pub(crate) fn for_each(&self, visit: &mut dyn FnMut(Id, Location) -> Result<()>) -> Result<()> {
-        for run in self.segments() {
-            let mut entries = run.iter();
-            while let Some((id, at)) = entries.next()? {
-                visit(id, at)?;
+        self.mended(|| {
+            let mut out: BTreeMap<Uuid, Named> = BTreeMap::new();
+            for run in self.whole_segments()? {
+                run.each_pack(&mut |pack| {
+                    if wanted(&pack.name) {
+                        let first = Named { pack, disputed: false };
+                        let named = out.entry(pack.name).or_insert(first);
+                        named.disputed |= named.pack != pack;
+                    }
+                })?;
             }
-        }
-        Ok(())
+            Ok(out)
+        })
     }
 
-    /// Looks at the runs again that were found damaged, and for packs that were not there.
-    pub(crate) fn try_damaged_again(&self) -> Result<()> {
-        self.gone.write().unwrap_or_else(PoisonError::into_inner).clear();
-        self.state.write().unwrap_or_else(PoisonError::into_inner).bad.clear();
-        self.refresh().map(|_| ())
+    /// Tells `visit` of all entries, segment by segment; of some twice.
+    pub(crate) fn for_each(&self, visit: &mut dyn FnMut(Id, Location) -> Result<()>) -> Result<()> {
+        self.mended(|| {
+            for run in self.whole_segments()? {
+                let mut entries = run.iter();
+                while let Some((id, at)) = entries.next()? {
+                    visit(id, at)?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Makes entries known to this handle alone, until it is closed. A handle that supposes
     /// something writes no points: their chunks would be named nowhere.
     pub(crate) fn suppose(&self, entries: &[(Id, Location)]) -> Result<()> {
         let (_, bytes) = self.encode(entries)?;
-        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _growing = self.grow();
         let run = self.folder.add(&self.ring, self.env.uuid(), SUPPOSED, &bytes)?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.segments.push(Arc::new(run));
@@ -145,7 +143,8 @@ impl Index {
         self.segments().iter().any(|run| run.names().is_empty())
     }
 
-    fn segments(&self) -> Vec<Arc<Run>> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).segments.clone()
+    /// All segments. They stay readable, and nobody waits for whoever reads them.
+    fn whole_segments(&self) -> Result<Vec<Arc<Run>>> {
+        Ok(self.whole()?.segments.clone())
     }
 }

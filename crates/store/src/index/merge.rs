@@ -33,13 +33,13 @@ pub(super) fn merge<'a>(
 
 /// The entries of several runs by id and then by place. An entry that is in several runs comes
 /// several times.
-pub(crate) struct Merged<'a> {
-    sources: Vec<(Entries<'a>, Option<Location>)>,
+pub(crate) struct Merged {
+    sources: Vec<(Entries, Option<Location>)>,
     heap: BinaryHeap<Reverse<(Id, Uuid, u32, usize)>>,
 }
 
-impl<'a> Merged<'a> {
-    pub(super) fn new(runs: &'a [Arc<Run>]) -> Result<Self> {
+impl Merged {
+    pub(super) fn new(runs: &[Arc<Run>]) -> Result<Self> {
         let sources: Vec<_> = runs.iter().map(|run| (run.iter(), None)).collect();
         let mut merged = Self { heap: BinaryHeap::new(), sources };
         for number in 0..merged.sources.len() {

@@ -18,7 +18,8 @@
 //! All of it is measured by the test `capacity`.
 //!
 //! The folder is only a cache: deleted while no handle uses it, stale, damaged or full of foreign
-//! files it is made anew from the store. It never holds more than the index itself and one merge.
+//! files it is made anew from the store. It never holds more than the index itself and one merge;
+//! while runs of the store are replaced, twice that if the disk has the room (see `refresh`).
 //!
 //! An index is never the truth. It can be rebuilt from packs, and a location that lies leads to
 //! a frame that does not authenticate, never to wrong bytes.
@@ -34,11 +35,14 @@ pub(crate) mod fuzz;
 mod inspect;
 mod merge;
 mod page;
+mod refresh;
 mod rewrite;
 mod run;
 #[cfg(test)]
 mod tests;
 mod tier;
+#[cfg(test)]
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -50,7 +54,7 @@ use uuid::Uuid;
 use crate::cache::Cache;
 use crate::damage::{self, Damaged};
 use crate::env::Env;
-use crate::error::{Error, ErrorKind, Result, chain};
+use crate::error::{ErrorKind, Result, chain};
 use crate::id::{Id, Root};
 use crate::keys::KeyRing;
 use crate::margins;
@@ -60,11 +64,12 @@ use crate::point::PointKey;
 use crate::quarantine::Shunned;
 
 pub(crate) use attempt::Attempt;
+pub(crate) use doubt::Disowned;
 use folder::Folder;
 pub(crate) use inspect::Named;
 pub(crate) use page::Pages;
 pub(crate) use rewrite::Snapshot;
-use run::{MERGED, Run};
+use run::Run;
 
 const FOLDER: &str = "index";
 
@@ -89,6 +94,12 @@ struct State {
     known: BTreeSet<Uuid>,
     /// Runs of the store that are damaged: as good as absent, and not fetched again.
     bad: BTreeMap<Uuid, Damaged>,
+    /// Runs that were replaced or are about to be: what has entries of them goes soon, and is
+    /// not merged with what stays.
+    leaving: BTreeSet<Uuid>,
+    /// Whether entries went whose runs are in the store and not fetched again yet: until then
+    /// nobody is answered.
+    torn: bool,
     /// Places that count as absent.
     shunned: Arc<Shunned>,
     /// How often damage was learnt of.
@@ -133,19 +144,11 @@ impl Index {
         id: &Id,
         accept: &dyn Fn(&Location) -> bool,
     ) -> Result<Option<Location>> {
-        match self.ask(id, accept) {
-            Err(e) if e.kind() == ErrorKind::Corrupt => {
-                tracing::warn!(error = %e, "the local copy of the index is made anew");
-                self.forget()?;
-                self.refresh()?;
-                self.ask(id, accept)
-            }
-            other => other,
-        }
+        self.mended(|| self.ask(id, accept))
     }
 
     fn ask(&self, id: &Id, accept: &dyn Fn(&Location) -> bool) -> Result<Option<Location>> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.whole()?;
         for run in state.segments.iter().rev() {
             let usable = &mut |at: &Location| {
                 !self.is_gone(&at.pack.name) && !state.shunned.contains(at) && accept(at)
@@ -184,23 +187,39 @@ impl Index {
         gone.insert(pack);
     }
 
+    /// Asks again for the packs of `id` that were found gone. Says whether one is there: an object
+    /// store can deny what it has, for a while.
+    pub(crate) fn recall(&self, id: &Id) -> Result<bool> {
+        let mut hidden = self.locations(id)?;
+        hidden.retain(|at| self.is_gone(&at.pack.name));
+        let mut back = false;
+        for at in hidden.iter().take(margins::PLACES) {
+            if self.objects.exists(&at.pack.object())? {
+                let mut gone = self.gone.write().unwrap_or_else(PoisonError::into_inner);
+                back |= gone.remove(&at.pack.name);
+            }
+        }
+        Ok(back)
+    }
+
     fn is_gone(&self, pack: &Uuid) -> bool {
         self.gone.read().unwrap_or_else(PoisonError::into_inner).contains(pack)
     }
 
     /// All places where `id` is said to be, as far as this handle knows: usable or not.
     pub(crate) fn locations(&self, id: &Id) -> Result<Vec<Location>> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let mut out = Vec::new();
-        for run in &state.segments {
-            run.find(id, &self.pages, &mut |at| {
-                if !out.contains(at) {
-                    out.push(*at);
-                }
-                false
-            })?;
-        }
-        Ok(out)
+        self.mended(|| {
+            let mut out = Vec::new();
+            for run in &self.whole()?.segments {
+                run.find(id, &self.pages, &mut |at| {
+                    if !out.contains(at) {
+                        out.push(*at);
+                    }
+                    false
+                })?;
+            }
+            Ok(out)
+        })
     }
 
     /// The runs of the store that this handle found damaged and does without.
@@ -218,82 +237,19 @@ impl Index {
         tier::crowded(state.known.len() as u64, entries)
     }
 
-    /// Removes the local copy: it is damaged.
-    fn forget(&self) -> Result<()> {
-        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let gone = std::mem::take(&mut state.segments);
-        (state.known, state.bad) = Default::default();
-        drop(state);
-        gone.iter().try_for_each(|run| self.folder.forget(run))
-    }
-
-    /// Learns of the runs that others wrote since, and forgets those that are gone. Says whether
-    /// there were new ones. A damaged run counts as absent: what only it named is not found.
-    pub(crate) fn refresh(&self) -> Result<bool> {
-        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found = false;
-        for _ in 0..margins::LISTINGS {
-            let listed = self.objects.list(FOLDER)?;
-            let named = || listed.iter().filter_map(|name| Some((name, parse(name)?.1)));
-            self.retire(&named().map(|(_, run)| run).collect())?;
-            let mut replaced = false;
-            for (name, run) in named().filter(|(_, run)| !self.knows(*run)) {
-                match self.fetch(name, run, "run") {
-                    // What replaced it was not listed yet.
-                    Err(e) if e.kind() == ErrorKind::NotFound => replaced = true,
-                    fetched => found |= self.take(name, run, fetched)?,
-                }
-            }
-            if !replaced {
-                return Ok(found);
-            }
-        }
-        Err(Error::new(ErrorKind::Transient, "the runs of the index change too fast: try again"))
-    }
-
-    /// Installs a run that was fetched; false if it is damaged.
-    fn take(&self, name: &str, run: Uuid, fetched: Result<Run>) -> Result<bool> {
-        match fetched.and_then(|copy| self.install(run, copy)) {
-            Ok(()) => Ok(true),
-            Err(e) if damage::is_damage(&e) => {
-                let damaged = Damaged::new(format!("{FOLDER}/{name}"), &e);
-                tracing::error!(object = damaged.object, why = damaged.why, "damaged run");
-                let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-                state.bad.insert(run, damaged);
-                state.learn();
-                Ok(false)
-            }
-            Err(e) => Err(e),
-        }
-    }
-
-    /// Drops every segment with entries of a run that is not in the store any more: such a run
-    /// was replaced because some of what it names is gone. Its other runs are fetched again.
-    fn retire(&self, listed: &BTreeSet<Uuid>) -> Result<()> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.bad.retain(|run, _| listed.contains(run));
-        if state.known.is_subset(listed) {
-            return Ok(());
-        }
-        let whole = |run: &Arc<Run>| run.names().iter().all(|name| listed.contains(name));
-        let (stay, gone) = std::mem::take(&mut state.segments).into_iter().partition(whole);
-        state.segments = stay;
-        state.known = state.segments.iter().flat_map(|run| run.names()).copied().collect();
-        drop(state);
-        let gone: Vec<Arc<Run>> = gone;
-        gone.iter().try_for_each(|run| self.folder.forget(run))
-    }
-
     /// Writes a run of `entries`, durable when this returns, and returns its name.
     pub(crate) fn publish(&self, point: &PointKey, entries: &[(Id, Location)]) -> Result<Uuid> {
         let (name, bytes) = self.encode(entries)?;
-        fail::fail_point!("store.index.put", |_| Err(Error::new(
+        fail::fail_point!("store.index.put", |_| Err(crate::error::Error::new(
             ErrorKind::Transient,
             "fail point store.index.put"
         )));
         self.objects.create_unique(&object(point, &name), bytes.clone())?;
-        let _growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _growing = self.grow();
+        if self.knows(name) {
+            // A refresh has met it meanwhile.
+            return Ok(name);
+        }
         let copy = self.folder.add(&self.ring, name, "run", &bytes);
         if let Err(e) = copy.and_then(|copy| self.install(name, copy)) {
             // The run is durable in the store; the local copy is fetched when it is missed.
@@ -341,87 +297,6 @@ impl Index {
             }
         }
         Ok(attempt)
-    }
-
-    fn knows(&self, run: Uuid) -> bool {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.known.contains(&run) || state.bad.contains_key(&run)
-    }
-
-    /// A local copy of a run of the store, fetched piece by piece: a run can be large.
-    fn fetch(&self, name: &str, copy: Uuid, suffix: &str) -> Result<Run> {
-        let object = format!("{FOLDER}/{name}");
-        let size = self.objects.size(&object)?;
-        if size > margins::RUN {
-            let context = format!("object {object} is larger than {} bytes", margins::RUN);
-            return Err(Error::corrupt(context));
-        }
-        let (temporary, path) = (self.folder.path(copy, "tmp"), self.folder.path(copy, suffix));
-        let fail = |e| Error::io("a segment of the local index cannot be written", e);
-        let mut draft = self.folder.durable.begin(&temporary).map_err(fail)?;
-        let mut written = || -> Result<()> {
-            for start in (0..size).step_by(margins::FETCH as usize) {
-                let piece = start..size.min(start + margins::FETCH);
-                draft.write_all(&self.objects.get_range(&object, piece)?).map_err(fail)?;
-            }
-            Ok(())
-        };
-        if let Err(e) = written() {
-            // What is left over is removed at the next open.
-            let _ = self.folder.durable.remove(&temporary);
-            return Err(e);
-        }
-        draft.finish(&path).map_err(fail)?;
-        self.folder.check(&self.ring, &path)
-    }
-
-    /// Adds a run that was read from or written to the store as a segment.
-    fn install(&self, name: Uuid, run: Run) -> Result<()> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.known.insert(name);
-        state.segments.push(Arc::new(run));
-        drop(state);
-        if let Err(e) = self.merge() {
-            // Many segments only make look-ups slower: the next new one tries again.
-            tracing::warn!(error = chain(&e), "segments cannot be merged");
-        }
-        Ok(())
-    }
-
-    /// Merges segments until none is due.
-    fn merge(&self) -> Result<()> {
-        loop {
-            let due: Vec<Arc<Run>> = {
-                let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-                // A segment that stands for no run of the store stays by itself.
-                let mut named = state.segments.clone();
-                named.retain(|run| !run.names().is_empty());
-                let sizes: Vec<u64> = named.iter().map(|run| run.entries()).collect();
-                let due = tier::due(&sizes);
-                due.into_iter().filter_map(|place| named.get(place).cloned()).collect()
-            };
-            if due.is_empty() {
-                return Ok(());
-            }
-            let merged = self.join(&due, MERGED)?;
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            state.segments.retain(|run| due.iter().all(|old| !Arc::ptr_eq(run, old)));
-            state.segments.push(Arc::new(merged));
-            drop(state);
-            due.iter().try_for_each(|run| self.folder.forget(run))?;
-        }
-    }
-
-    /// One segment with the entries of all `runs`.
-    fn join(&self, runs: &[Arc<Run>], suffix: &str) -> Result<Run> {
-        let name = self.env.uuid();
-        let (temporary, path) = (self.folder.path(name, "tmp"), self.folder.path(name, suffix));
-        let fail = |e| Error::io("a segment of the local index cannot be written", e);
-        let mut draft = self.folder.durable.begin(&temporary).map_err(fail)?;
-        let mut sink = |page: &[u8]| draft.write_all(page).map_err(fail);
-        merge::merge(&self.ring, &self.env, runs, &mut sink)?;
-        draft.finish(&path).map_err(fail)?;
-        Run::open(&self.ring, &path)
     }
 }
 

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::merge::Merged;
 use super::run::Run;
-use super::{FOLDER, Index, object, parse};
-use crate::error::{ErrorKind, Result};
+use super::{FOLDER, Index, State, object, parse};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::id::Id;
 use crate::pack::Location;
 use crate::point::PointKey;
@@ -17,30 +17,106 @@ use crate::quarantine::Shunned;
 
 /// The segments that a handle has at one instant, and the places that it passes over. They stay
 /// readable while it goes on.
-pub(crate) struct Snapshot(pub(super) Vec<Arc<Run>>, pub(super) Arc<Shunned>);
+pub(crate) struct Snapshot<'a> {
+    index: &'a Index,
+    segments: Vec<Arc<Run>>,
+    torn: bool,
+    shunned: Arc<Shunned>,
+}
 
-impl Snapshot {
+impl<'a> Snapshot<'a> {
+    fn of(index: &'a Index, state: &State) -> Self {
+        let (segments, shunned) = (state.segments.clone(), Arc::clone(&state.shunned));
+        Self { index, segments, torn: state.torn, shunned }
+    }
+
     /// All entries by id, with all places of each; an entry may come several times.
-    pub(crate) fn entries(&self) -> Result<Merged<'_>> {
-        Merged::new(&self.0)
+    pub(crate) fn entries(&self) -> Result<All<'_>> {
+        if self.torn {
+            let context = "the local copy of the index is not complete: try again";
+            return Err(Error::new(ErrorKind::Transient, context));
+        }
+        let (merged, last) = (None, None);
+        Ok(All { snapshot: self, runs: self.segments.clone(), merged, last, again: false })
     }
 
     /// Whether a place is in quarantine: nothing may come to rely on it.
     pub(crate) fn is_shunned(&self, at: &Location) -> bool {
-        self.1.contains(at)
+        self.shunned.contains(at)
     }
 
     /// How many entries there are, those that come several times included.
     pub(crate) fn len(&self) -> u64 {
-        self.0.iter().map(|run| run.entries()).sum()
+        self.segments.iter().map(|run| run.entries()).sum()
+    }
+
+    /// Segments with all entries of this snapshot, after some were made anew because of `error`.
+    /// What became known since may be there too.
+    fn renewed(&self, error: &Error) -> Result<Vec<Arc<Run>>> {
+        self.index.renew(error)?;
+        let state = self.index.whole()?;
+        let mut names = self.segments.iter().flat_map(|run| run.names());
+        if names.all(|name| state.known.contains(name)) {
+            return Ok(state.segments.clone());
+        }
+        let context = "runs of the index were replaced while they were read: try again";
+        Err(Error::new(ErrorKind::Transient, context))
+    }
+}
+
+/// All entries of a snapshot in order. A segment that is found damaged on the way is made anew,
+/// once, and the rest comes from what is there then.
+pub(crate) struct All<'a> {
+    snapshot: &'a Snapshot<'a>,
+    runs: Vec<Arc<Run>>,
+    merged: Option<Merged>,
+    /// The last entry that was told.
+    last: Option<(Id, Uuid, u32)>,
+    again: bool,
+}
+
+impl All<'_> {
+    /// The next entry.
+    pub(crate) fn next(&mut self) -> Result<Option<(Id, Location)>> {
+        loop {
+            match self.step() {
+                Err(e) if e.kind() == ErrorKind::Corrupt && !self.again => {
+                    self.runs = self.snapshot.renewed(&e)?;
+                    (self.merged, self.again) = (None, true);
+                }
+                Ok(Some((id, at))) => {
+                    let place = Some((id, at.pack.name, at.offset));
+                    if self.again && place <= self.last {
+                        continue;
+                    }
+                    self.last = place;
+                    return Ok(Some((id, at)));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Option<(Id, Location)>> {
+        match &mut self.merged {
+            Some(merged) => merged.next(),
+            None => self.merged.insert(Merged::new(&self.runs)?).next(),
+        }
     }
 }
 
 impl Index {
     /// What this handle knows now.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        Snapshot(state.segments.clone(), Arc::clone(&state.shunned))
+    pub(crate) fn snapshot(&self) -> Snapshot<'_> {
+        match self.whole() {
+            Ok(state) => Snapshot::of(self, &state),
+            Err(e) => {
+                // Whoever asks for entries is told.
+                tracing::warn!(error = chain(&e), "the local copy of the index is not complete");
+                let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+                Snapshot::of(self, &state)
+            }
+        }
     }
 
     /// A name for a file in the folder of this handle that goes with it.
@@ -79,12 +155,25 @@ impl Index {
     ) -> Result<u64> {
         self.refresh()?;
         let (snapshot, known) = {
-            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            let shunned = Arc::clone(&state.shunned);
-            (Snapshot(state.segments.clone(), shunned), state.known.clone())
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            // The new runs are merged with none of these, or they would go with them.
+            state.leaving = state.known.clone();
+            (Snapshot::of(self, &state), state.known.clone())
         };
+        let written = self.replace(&snapshot, &known, (dead, most), open);
+        self.state.write().unwrap_or_else(PoisonError::into_inner).leaving.clear();
+        written
+    }
+
+    fn replace(
+        &self,
+        snapshot: &Snapshot<'_>,
+        known: &BTreeSet<Uuid>,
+        (dead, most): (&BTreeSet<Uuid>, usize),
+        open: &BTreeSet<PointKey>,
+    ) -> Result<u64> {
         let mut made = Vec::new();
-        let written = match self.publish_all(&snapshot, dead, most, &mut made) {
+        let written = match self.publish_all(snapshot, dead, most, &mut made) {
             Ok(written) => written,
             Err(e) => {
                 // The old runs are all there, unless another collector has replaced them by its
@@ -109,7 +198,7 @@ impl Index {
     /// Publishes new runs of all entries but those of `dead` packs; notes the names of the runs.
     fn publish_all(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Snapshot<'_>,
         dead: &BTreeSet<Uuid>,
         most: usize,
         made: &mut Vec<Uuid>,

@@ -175,8 +175,8 @@ impl Run {
     }
 
     /// All entries in order, for merging.
-    pub(super) fn iter(&self) -> Entries<'_> {
-        Entries { run: self, next: 0, body: Vec::new(), packs: Vec::new() }
+    pub(super) fn iter(self: &Arc<Self>) -> Entries {
+        Entries { run: Arc::clone(self), next: 0, body: Vec::new(), packs: Vec::new() }
     }
 
     /// How many packs the run names.
@@ -281,15 +281,15 @@ fn pack_at(body: &[u8], place: usize) -> Result<Pack> {
 }
 
 /// The entries of a run in order.
-pub(super) struct Entries<'a> {
-    run: &'a Run,
+pub(super) struct Entries {
+    run: Arc<Run>,
     next: u64,
     body: Vec<u8>,
     /// All packs of the run, read at the first entry.
     packs: Vec<Pack>,
 }
 
-impl Entries<'_> {
+impl Entries {
     pub(super) fn next(&mut self) -> Result<Option<(Id, Location)>> {
         if self.next >= self.run.tail.entries {
             return Ok(None);

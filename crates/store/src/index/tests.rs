@@ -2,39 +2,72 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
+use jiff::Timestamp;
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use tempfile::TempDir;
 
 use super::*;
+use crate::env::Clock;
 use crate::keys::Domain;
 use crate::pack::Pack;
 
-struct Rig {
-    objects: Objects,
-    ring: Arc<KeyRing>,
-    env: Env,
-    cache: TempDir,
+pub(super) struct Rig {
+    pub(super) objects: Objects,
+    pub(super) ring: Arc<KeyRing>,
+    pub(super) env: Env,
+    pub(super) cache: TempDir,
     _rt: tokio::runtime::Runtime,
 }
 
 impl Rig {
     fn new() -> Self {
+        Self::on(Arc::new(InMemory::new()))
+    }
+
+    pub(super) fn on(store: Arc<dyn ObjectStore>) -> Self {
         let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        let env = Env::system();
+        let env = Env::system().with_clock(Arc::new(Hasty));
         let ring = Arc::new(KeyRing::random(env.uuid(), Domain::random(&env), &env));
-        let objects = Objects::new(Arc::new(InMemory::new()), rt.handle().clone(), env.clone());
+        let objects = Objects::new(store, rt.handle().clone(), env.clone());
         Self { objects, ring, env, cache: TempDir::new().unwrap(), _rt: rt }
     }
 
-    fn open(&self) -> Index {
+    pub(super) fn open(&self) -> Index {
+        self.open_in(self.cache.path())
+    }
+
+    pub(super) fn open_in(&self, cache: &Path) -> Index {
         let (ring, env) = (Arc::clone(&self.ring), self.env.clone());
-        Index::open(self.objects.clone(), ring, env, self.cache.path()).unwrap()
+        Index::open(self.objects.clone(), ring, env, cache).unwrap()
     }
 }
 
+/// A clock on which waiting takes no time.
+struct Hasty;
+
+impl Clock for Hasty {
+    fn domain(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+    fn real(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn pause(&self, _: Duration) {}
+}
+
+/// The segments of a handle, by their files.
+fn segment_files(index: &Index) -> Vec<std::path::PathBuf> {
+    index.segments().iter().map(|run| run.path().to_path_buf()).collect()
+}
+
 /// Ids that are close to each other: many share their first eight bytes.
-fn id(number: u32, prefixes: u32) -> Id {
+pub(super) fn id(number: u32, prefixes: u32) -> Id {
     let hash = *blake3::hash(&number.to_le_bytes()).as_bytes();
     let mut id = hash;
     if prefixes > 0 {
@@ -43,14 +76,14 @@ fn id(number: u32, prefixes: u32) -> Id {
     Id(id)
 }
 
-fn location(number: u32) -> Location {
+pub(super) fn location(number: u32) -> Location {
     let name = Uuid::from_u128(u128::from(number / 300));
     let pack = Pack { name, salt: [number as u8; 32], epoch: 1, size: 1 << 20 };
     let pack = Pack { salt: [(number / 300) as u8; 32], ..pack };
     Location { pack, offset: number, len: number + 1 }
 }
 
-fn point(number: u8) -> PointKey {
+pub(super) fn point(number: u8) -> PointKey {
     PointKey::new([number; 16])
 }
 
@@ -100,18 +133,14 @@ fn many_runs_become_few_segments_and_lose_nothing() {
     check(&index, "the writer");
     let segments = index.state.read().unwrap().segments.len();
     assert_eq!(fs::read_dir(&index.folder.path).unwrap().count(), segments, "files left over");
-    let other = Index::open(
-        rig.objects.clone(),
-        Arc::clone(&rig.ring),
-        rig.env.clone(),
-        &rig.cache.path().join("other"),
-    )
-    .unwrap();
+    let other = rig.open_in(&rig.cache.path().join("other"));
     check(&other, "a reader with an empty cache");
     drop(index);
     let index = rig.open();
     check(&index, "the next handle");
-    assert!(!index.refresh().unwrap(), "nothing is fetched that the cache has");
+    let held = segment_files(&index);
+    index.refresh().unwrap();
+    assert_eq!(segment_files(&index), held, "nothing is fetched that the cache has");
 }
 
 #[test]
@@ -222,13 +251,13 @@ fn a_damaged_run_is_left_out_and_leaves_no_file() {
     bytes[HEAD_AND_A_BIT] ^= 1;
     index.objects.delete(&object).unwrap();
     index.objects.create_unique(&object, bytes.into()).unwrap();
-    let other = rig.cache.path().join("other");
-    let (ring, env) = (Arc::clone(&rig.ring), rig.env.clone());
-    let again = Index::open(rig.objects.clone(), ring, env, &other).unwrap();
+    let again = rig.open_in(&rig.cache.path().join("other"));
     assert_eq!(again.find(&id(1, 0)).unwrap(), Some(location(1)));
     assert_eq!(again.find(&id(2, 0)).unwrap(), None);
     assert_eq!(again.damaged()[0].object, object);
-    assert!(!again.refresh().unwrap(), "it is not fetched again");
+    let reads = again.damaged();
+    again.refresh().unwrap();
+    assert_eq!(again.damaged(), reads);
     assert_eq!(fs::read_dir(&again.folder.path).unwrap().count(), 1);
 }
 
@@ -265,11 +294,10 @@ fn a_run_that_was_cut_short_is_left_out() {
         let bytes = rig.objects.get(&object, margins::RUN).unwrap();
         index.objects.delete(&object).unwrap();
         index.objects.create_unique(&object, bytes.slice(..left)).unwrap();
-        let other = rig.cache.path().join("other");
-        let (ring, env) = (Arc::clone(&rig.ring), rig.env.clone());
-        let again = Index::open(rig.objects.clone(), ring, env, &other).unwrap();
+        let again = rig.open_in(&rig.cache.path().join("other"));
         assert_eq!(again.damaged()[0].object, object, "{left} bytes");
         assert_eq!(again.find(&id(1, 0)).unwrap(), None);
+        assert_eq!(again.inspect(&object).unwrap_err().kind(), ErrorKind::Corrupt, "{left} bytes");
         assert_eq!(fs::read_dir(&again.folder.path).unwrap().count(), 0, "{left} bytes");
     }
 }
@@ -280,9 +308,7 @@ fn a_run_of_several_pieces_is_whole() {
     let rig = Rig::new();
     let entries: Vec<_> = (0..100_000).map(|n| (id(n, 0), location(n))).collect();
     rig.open().publish(&point(1), &entries).unwrap();
-    let (ring, env) = (Arc::clone(&rig.ring), rig.env.clone());
-    let other = rig.cache.path().join("other");
-    let index = Index::open(rig.objects.clone(), ring, env, &other).unwrap();
+    let index = rig.open_in(&rig.cache.path().join("other"));
     let size = fs::read_dir(&index.folder.path).unwrap().next().unwrap().unwrap().metadata();
     assert!(size.unwrap().len() > margins::FETCH);
     assert!(index.damaged().is_empty());

@@ -23,7 +23,7 @@ mod salvage;
 
 use crate::damage::{self, Damaged};
 use crate::error::{Error, ErrorKind, Result, chain};
-use crate::index::Snapshot;
+use crate::index::Disowned;
 use crate::margins;
 use crate::point::PointKey;
 use crate::source::Watch;
@@ -151,7 +151,7 @@ struct Lost {
     /// Runs in the store.
     damaged: Vec<Damaged>,
     /// Local copies of these, and others that are no better.
-    copies: Snapshot,
+    copies: Disowned,
 }
 
 impl Inner {

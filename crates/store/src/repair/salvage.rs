@@ -8,7 +8,7 @@ use super::Repaired;
 use crate::damage;
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::id::Id;
-use crate::index::Snapshot;
+use crate::index::Disowned;
 use crate::margins;
 use crate::pack::{FOLDERS, Location, PACK_HEAD, Pack, Scan};
 use crate::point::PointKey;
@@ -132,7 +132,7 @@ impl<'a> Salvage<'a> {
 
     /// Names again what good local copies of damaged runs say of packs that are there. That
     /// spares scanning these; whether it is all shows when packs are looked at.
-    pub(super) fn recall(&mut self, copies: &Snapshot, doomed: &BTreeSet<Uuid>) -> Result<()> {
+    pub(super) fn recall(&mut self, copies: &Disowned, doomed: &BTreeSet<Uuid>) -> Result<()> {
         let present = Present::new(self.inner.objects.clone(), doomed.clone());
         let Some(mut entries) = told(copies.entries().map(Some))? else {
             return Ok(());
