@@ -44,7 +44,12 @@ impl<T> Records<T> {
     /// The records, if all of them can be read: for those that must not overlook one.
     pub(crate) fn all(self) -> Result<Vec<T>, Error> {
         match self.damaged.into_iter().next() {
-            Some((_, error)) => Err(error),
+            Some((object, error)) => {
+                let context = format!(
+                    "{object} cannot be read; if `verify` says so too, a repair can drop it"
+                );
+                Err(Error::new(error.kind(), context).because(error))
+            }
             None => Ok(self.good.into_iter().map(|(_, record)| record).collect()),
         }
     }

@@ -124,7 +124,8 @@ impl Store {
         self.read_pins()?.all()
     }
 
-    fn read_pins(&self) -> Result<Records<PinRecord>> {
+    /// The same, damaged ones apart.
+    pub(crate) fn read_pins(&self) -> Result<Records<PinRecord>> {
         let inner = self.inner();
         let mut pins: Records<PinRecord> = inner.read_records(Record::Pin, PINS)?;
         let mut good = Vec::with_capacity(pins.good.len());
@@ -158,7 +159,12 @@ impl Store {
     /// All announced writers, those that crashed included. A damaged one is an error: it may
     /// need any parent.
     pub fn writers(&self) -> Result<Vec<WriterRecord>> {
-        self.inner().read_records(Record::Writer, WRITERS)?.all()
+        self.read_writers()?.all()
+    }
+
+    /// The same, damaged ones apart.
+    pub(crate) fn read_writers(&self) -> Result<Records<WriterRecord>> {
+        self.inner().read_records(Record::Writer, WRITERS)
     }
 
     /// The record of a point, or the copy that a pin keeps of it.

@@ -2,10 +2,11 @@
 //!
 //! The truth is in packs and point records. Repair
 //! 1. makes copies of the key slots anew from a whole one;
-//! 2. makes the index anew where it is damaged or lost: every pack of which good runs do not name
+//! 2. drops small records that cannot be read, where that is safe;
+//! 3. makes the index anew where it is damaged or lost: every pack of which good runs do not name
 //!    all bytes, or whose size is not what they say, is scanned, and the frames that open are named
 //!    in new runs; damaged runs go once these are durable;
-//! 3. verifies the store: what cannot be read goes to the quarantine, and the points and ranges
+//! 4. verifies the store: what cannot be read goes to the quarantine, and the points and ranges
 //!    that are lost are told.
 //!
 //! Which packs a lost run named need not be known: runs of a collection are cut by id, so that
@@ -13,12 +14,13 @@
 //! of a run that is damaged in the store, it is what the copy says that is named anew, and few
 //! packs are left to scan; but the copy counts as absent from then on, for it goes with the run.
 //!
-//! Nothing that is whole is changed or removed, and no pack, record or point ever is. Packs that
+//! Nothing that is whole is changed or removed, and no pack or point ever is. Packs that
 //! are decided to be garbage are left alone; those of which it is not decided are named, or nobody
 //! would find them once they are released. Repair announces itself as a writer, so that packs
 //! which it brings back are not removed under its hands.
 
 mod heal;
+mod records;
 mod salvage;
 
 use crate::damage::{self, Damaged};
@@ -41,8 +43,12 @@ pub struct Repair {
     pub dry_run: bool,
     /// Scan every pack, also those of which the index names every frame already.
     pub all_packs: bool,
-    /// Read all packs in the verification at the end.
+    /// Read all packs in the verification at the end. A repair that met damaged packs before
+    /// does so in any case, unless it is a dry run.
     pub depth: Depth,
+    /// Also drop announcements of writers and pins that cannot be read: they keep collection from
+    /// freeing anything. Only while nobody makes, reads or copies a point.
+    pub release_damaged: bool,
 }
 
 /// What a repair did; with [`Repair::dry_run`], what it would have done.
@@ -50,6 +56,8 @@ pub struct Repair {
 pub struct Repaired {
     /// Whether copies of the key slots were damaged or absent and have been made anew.
     pub slots_restored: bool,
+    /// Small records that could not be read and were dropped.
+    pub records_dropped: Vec<String>,
     /// Packs that were scanned.
     pub packs_scanned: u64,
     /// Bytes of these.
@@ -91,11 +99,15 @@ impl Store {
             (copies, false) => copies.and_then(|_| self.repair_slots())?,
         };
         let mut out = Repaired { slots_restored, ..Repaired::default() };
+        self.drop_records(wanted, &mut out)?;
         inner.index.try_damaged_again()?;
         inner.learn_quarantine()?;
         self.salvage(wanted, watch, &mut out)?;
         let read_only = wanted.dry_run;
-        let verify = Verify { depth: wanted.depth, read_only, ..Verify::default() };
+        // What was found damaged on the way has to come to the quarantine, too.
+        let shallow = out.damaged_packs.is_empty() || wanted.dry_run;
+        let depth = if shallow { wanted.depth } else { Depth::Deep };
+        let verify = Verify { depth, read_only, ..Verify::default() };
         out.verified = self.verify(&verify, watch)?;
         if !out.verified.complete {
             return Err(Error::new(ErrorKind::Cancelled, "the repair was cancelled"));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use tresor_store::{Depth, Repair, Secret, Store};
+use tresor_store::{Repair, Secret, Store};
 use zeroize::Zeroizing;
 
 use super::image::Format;
@@ -75,7 +75,7 @@ fn open(session: &Session, place: &Place, secret: &Secret) -> Result<Store> {
     let store = Store::open_remains(objects, rt, cache, secret, session.env.clone())
         .with_context(|| format!("cannot open what is left of {}", place.store))?;
     let watcher = session.watcher("looking through packs", place);
-    let wanted = Repair { dry_run: true, all_packs: false, depth: Depth::Shallow };
+    let wanted = Repair { dry_run: true, ..Repair::default() };
     let found = store.repair(&wanted, &watcher).context("the packs cannot be looked through")?;
     watcher.done();
     if found.frames_found > 0 {

@@ -16,7 +16,7 @@ use crate::terminal::size;
 
 #[derive(Args)]
 #[command(after_help = "Makes the index anew from packs where it is damaged or lost, restores \
-    copies of the key slots, puts what cannot be read into quarantine and lists what is lost. \
+    copies of the key slots, drops marks and records that cannot be read, puts what cannot be read into quarantine and lists what is lost. \
     Nothing that is whole is changed, and no recovery point is removed.\n\n\
     Exit codes: 0 nothing is lost, 1 failed, 2 called wrongly, 3 something is lost.\n\n\
     Examples:\n  \
@@ -32,9 +32,13 @@ pub(super) struct RepairArgs {
     /// Look through every pack, also those of which the index names every frame
     #[arg(long)]
     all_packs: bool,
-    /// Read all packs in the verification at the end
+    /// Read all packs in the verification at the end; done also where damage was met before
     #[arg(long)]
     deep: bool,
+    /// Also drop announcements of backups, and pins, that cannot be read: nothing is collected
+    /// while they are there. Only while no backup, restore or copy runs
+    #[arg(long)]
+    release_damaged: bool,
     /// A store of the same domain, from which what is lost here is fetched
     #[arg(long = "heal-from", value_name = "PATH|URL", value_parser = target())]
     #[arg(conflicts_with = "dry_run")]
@@ -48,6 +52,7 @@ pub(super) struct RepairArgs {
 struct Done {
     dry_run: bool,
     slots_restored: bool,
+    records_dropped: Vec<String>,
     packs_scanned: u64,
     bytes_scanned: u64,
     frames_found: u64,
@@ -74,6 +79,7 @@ impl Done {
         Done {
             dry_run,
             slots_restored: done.slots_restored,
+            records_dropped: done.records_dropped.clone(),
             packs_scanned: done.packs_scanned,
             bytes_scanned: done.bytes_scanned,
             frames_found: done.frames_found,
@@ -94,6 +100,9 @@ impl Report for Done {
         let would = if self.dry_run { "would have " } else { "" };
         let mut lines: Vec<String> =
             self.damaged_packs.iter().map(|bad| format!("{}: {}", bad.object, bad.why)).collect();
+        for object in &self.records_dropped {
+            lines.push(format!("{would}dropped {object}, which cannot be read"));
+        }
         lines.push(format!(
             "{would}looked through {} packs ({}), named {} frames again, dropped {} damaged runs, \
              fetched {} contents{}",
@@ -114,7 +123,12 @@ pub(super) fn run(session: &Session, args: &RepairArgs) -> Result<()> {
     let store = session.open(&args.place)?;
     let begun = session.env.monotonic();
     let depth = if args.deep { Depth::Deep } else { Depth::Shallow };
-    let wanted = Repair { dry_run: args.dry_run, all_packs: args.all_packs, depth };
+    let wanted = Repair {
+        dry_run: args.dry_run,
+        all_packs: args.all_packs,
+        depth,
+        release_damaged: args.release_damaged,
+    };
     let watcher = session.watcher("repair", &args.place);
     let mut done = store.repair(&wanted, &watcher).context("the repair failed")?;
     watcher.done();
@@ -129,6 +143,7 @@ pub(super) fn run(session: &Session, args: &RepairArgs) -> Result<()> {
         watcher.done();
         // What was fetched is whole again: what is left to say is found anew.
         let watcher = session.watcher("verify", &args.place);
+        let depth = if done.damaged_packs.is_empty() { depth } else { Depth::Deep };
         let wanted = tresor_store::Verify { depth, ..tresor_store::Verify::default() };
         done.verified = store.verify(&wanted, &watcher)?;
         watcher.done();
