@@ -29,6 +29,15 @@ pub enum Unclear {
         /// Bytes of the disk.
         size: u64,
     },
+    /// A range of a map that speaks of something else than changes, counted from 0.
+    #[error(
+        "range {number} does not say whether it changed: a map of what is allocated says nothing \
+         about changes; `nbdinfo --map=qemu:dirty-bitmap:NAME --json` prints one that does"
+    )]
+    Other {
+        /// The range.
+        number: usize,
+    },
     /// No JSON list.
     #[error("not a list of ranges with offset and length")]
     Json(#[source] serde_json::Error),
@@ -85,8 +94,25 @@ struct Entry {
     depth: Option<u64>,
     /// qemu-img: whether it is in any file.
     present: Option<bool>,
-    /// nbdinfo: bit 0 says that it is dirty.
+    /// nbdinfo: a number that each kind of map has meanings of its own for.
     r#type: Option<u64>,
+    /// nbdinfo: the meaning, for the kinds of maps that it knows.
+    description: Option<String>,
+}
+
+impl Entry {
+    /// Whether the range changed, if the entry tells.
+    fn changed(&self) -> Option<bool> {
+        match (self.r#type, self.description.as_deref()) {
+            (None, _) => {
+                Some(self.depth.is_none_or(|depth| depth == 0) && self.present != Some(false))
+            }
+            (Some(0), Some("clean")) => Some(false),
+            (Some(1), Some("dirty")) => Some(true),
+            // In the map of allocation 1 is a hole; in one without descriptions, who knows what.
+            _ => None,
+        }
+    }
 }
 
 fn of_json(text: &str, size: u64) -> Result<Vec<Range<u64>>, Unclear> {
@@ -96,9 +122,7 @@ fn of_json(text: &str, size: u64) -> Result<Vec<Range<u64>>, Unclear> {
         let wrong = || Unclear::Range { number, size };
         let start = entry.start.or(entry.offset).ok_or_else(wrong)?;
         let end = start.checked_add(entry.length).filter(|end| *end <= size).ok_or_else(wrong)?;
-        let below = entry.depth.is_some_and(|depth| depth > 0) || entry.present == Some(false);
-        let clean = entry.r#type.is_some_and(|kind| kind & 1 == 0);
-        if !below && !clean {
+        if entry.changed().ok_or(Unclear::Other { number })? {
             ranges.push(start..end);
         }
     }
@@ -125,6 +149,29 @@ mod tests {
         for wrong in ["x 1", "1", "1 2 3", "999 2", "18446744073709551615 2", "-1 2"] {
             let unclear = list(&format!("0 1\n{wrong}\n")).unwrap_err();
             assert!(matches!(unclear, Unclear::Line { number: 2, .. }), "{wrong}: {unclear:?}");
+        }
+    }
+
+    #[test]
+    fn a_map_that_does_not_speak_of_changes_is_refused() {
+        let entries = [
+            r#""type":0,"description":"data""#,
+            r#""type":0,"description":"allocated""#,
+            r#""type":1,"description":"hole""#,
+            r#""type":2,"description":"zero""#,
+            r#""type":3,"description":"hole,zero""#,
+            r#""type":1,"description":"local""#,
+            r#""type":2,"description":"backing depth 2""#,
+            r#""type":1,"description":"clean""#,
+            r#""type":0"#,
+            r#""type":1"#,
+        ];
+        for entry in entries {
+            let clean = r#"{"offset":0,"length":8,"type":0,"description":"clean"}"#;
+            let unclear = list(&format!(r#"[{clean},{{"offset":8,"length":8,{entry}}}]"#));
+            let unclear = unclear.unwrap_err();
+            assert!(matches!(unclear, Unclear::Other { number: 1 }), "{entry}: {unclear:?}");
+            assert!(unclear.to_string().contains("--map=qemu:dirty-bitmap:NAME --json"));
         }
     }
 

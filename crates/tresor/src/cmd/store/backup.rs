@@ -19,8 +19,10 @@ use crate::usage::Usage;
 #[command(after_help = format!("{NAMES}\n\nExamples:\n  \
     tresor store backup --store /backup/a --key-file a.key vm.img\n  \
     tresor store backup ... vm.img --parent latest:vm --name vm --changed dirty.txt\n\n\
-    A list of changes has lines `offset length`, or is the JSON of `rbd diff`, `nbdinfo --map` or \
-    `qemu-img map`. It is believed: bytes outside it are taken from the parent."))]
+    A list of changes has lines `offset length`, or is the JSON of `rbd diff`, of \
+    `nbdinfo --map=qemu:dirty-bitmap:NAME` (a map of what is allocated says nothing about changes \
+    and is refused) or of `qemu-img map`. It is believed: bytes outside it are taken from the \
+    parent."))]
 pub(super) struct BackupArgs {
     #[command(flatten)]
     pub(super) place: Place,

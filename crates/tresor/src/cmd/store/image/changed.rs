@@ -22,7 +22,9 @@ pub(in super::super) fn changed_ranges(path: &Path, size: u64) -> Result<Vec<Ran
     let text = fs::read_to_string(path).with_context(context)?;
     changes(&text, size).map_err(|unclear| match &unclear {
         Unclear::Line { number, .. } => Usage::error(format!("{shown}:{number}: {unclear}")),
-        Unclear::Range { .. } => Usage::error(format!("{shown}: {unclear}")),
+        Unclear::Range { .. } | Unclear::Other { .. } => {
+            Usage::error(format!("{shown}: {unclear}"))
+        }
         Unclear::Json(_) => {
             let text = Usage(format!("{shown}: {unclear}"));
             anyhow::Error::new(unclear).context(text)
