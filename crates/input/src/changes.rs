@@ -1,8 +1,9 @@
 //! Lists of changed ranges, as people and tools write them.
 //!
 //! Lines `offset length`, as `tresor store diff` prints them; or JSON as `rbd diff --format json`,
-//! `nbdinfo --map=qemu:dirty-bitmap:X --json` or `qemu-img map --output=json` (of an overlay: what
-//! it has over its backing file) print it.
+//! `nbdinfo --map=qemu:dirty-bitmap:X --json` or `qemu-img map --output=json` print it (of an
+//! overlay: all that does not come from a file below it; of an image without a backing file:
+//! everything).
 
 use std::ops::Range;
 
@@ -90,10 +91,9 @@ struct Entry {
     start: Option<u64>,
     offset: Option<u64>,
     length: u64,
-    /// qemu-img: how many files down it was found.
+    /// qemu-img: how many files down it was found; what an overlay does not have is found in its
+    /// backing file.
     depth: Option<u64>,
-    /// qemu-img: whether it is in any file.
-    present: Option<bool>,
     /// nbdinfo: a number that each kind of map has meanings of its own for.
     r#type: Option<u64>,
     /// nbdinfo: the meaning, for the kinds of maps that it knows.
@@ -104,9 +104,9 @@ impl Entry {
     /// Whether the range changed, if the entry tells.
     fn changed(&self) -> Option<bool> {
         match (self.r#type, self.description.as_deref()) {
-            (None, _) => {
-                Some(self.depth.is_none_or(|depth| depth == 0) && self.present != Some(false))
-            }
+            // Also where nothing is there: a standalone image's range reads as zeros once it was
+            // discarded, and what an overlay has behind the end of its backing file is its own.
+            (None, _) => Some(self.depth.is_none_or(|depth| depth == 0)),
             (Some(0), Some("clean")) => Some(false),
             (Some(1), Some("dirty")) => Some(true),
             // In the map of allocation 1 is a hole; in one without descriptions, who knows what.
@@ -186,8 +186,9 @@ mod tests {
         let map = r#"[{"start":0,"length":8,"depth":1,"present":true,"zero":false,"data":true},
             {"start":8,"length":8,"depth":0,"present":true,"zero":true,"data":false},
             {"start":16,"length":8,"depth":0,"present":false,"zero":true,"data":false},
-            {"start":24,"length":8,"depth":0,"present":true,"data":true,"offset":999999}]"#;
-        assert_eq!(list(map).unwrap(), [8..16, 24..32]);
+            {"start":24,"length":8,"depth":1,"present":false,"zero":true,"data":false},
+            {"start":32,"length":8,"depth":0,"present":true,"data":true,"offset":999999}]"#;
+        assert_eq!(list(map).unwrap(), [8..24, 32..40]);
         for wrong in ["[1]", "[{\"length\":1}]", "["] {
             assert!(list(wrong).is_err(), "{wrong}");
         }
