@@ -3,6 +3,7 @@
 mod block;
 mod changed;
 mod direct;
+mod header;
 mod qcow2;
 mod raw;
 mod stream;
@@ -27,7 +28,8 @@ pub(super) use stream::stream;
 pub(super) enum Format {
     /// The bytes of the disk, one after another; zeros are holes in the file
     Raw,
-    /// QEMU's copy-on-write format, version 3
+    /// QEMU's copy-on-write format; versions 2 and 3 are read, without encryption, compression
+    /// other than zlib, extended L2 entries or an external data file; version 3 is written
     Qcow2,
 }
 

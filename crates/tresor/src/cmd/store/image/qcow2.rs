@@ -10,14 +10,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use imago::file::File;
+use imago::format::gate::ImplicitOpenGate;
 use imago::qcow2::{Qcow2, Qcow2CreateBuilder};
 use imago::{
-    DenyImplicitOpenGate, FormatAccess, FormatCreateBuilder, FormatDriverBuilder, Mapping,
-    PermissiveImplicitOpenGate, Storage, StorageCreateOptions, StorageOpenOptions,
+    DenyImplicitOpenGate, FormatAccess, FormatCreateBuilder, FormatDriverBuilder, Mapping, Storage,
+    StorageCreateOptions, StorageOpenOptions,
 };
 use tresor_store::{Sink, Source};
 
 use super::Output;
+use super::header::Header;
 use crate::durable;
 use crate::usage::Usage;
 
@@ -27,18 +29,44 @@ pub(in super::super) struct Qcow2Image(FormatAccess<File>);
 impl Qcow2Image {
     /// Opens an image; with `backing`, also the files that it names.
     pub(in super::super) fn open(path: &Path, backing: bool) -> Result<Qcow2Image> {
-        let opened = File::open(StorageOpenOptions::new().filename(path)).and_then(|file| {
-            let builder = Qcow2::<File>::builder(file);
-            match backing {
-                true => builder.open(PermissiveImplicitOpenGate::default()),
-                false => builder.open(DenyImplicitOpenGate::default()),
-            }
+        let opened = check(path).and_then(|()| {
+            let file = File::open(StorageOpenOptions::new().filename(path))?;
+            Qcow2::<File>::builder(file).open(Gate { backing })
         });
-        let image = opened.with_context(|| {
-            let hint = if backing { "" } else { " (--allow-backing lets it read through others)" };
-            Usage(format!("cannot read the qcow2 image {}{hint}", path.display()))
-        })?;
+        let image = opened
+            .with_context(|| Usage(format!("cannot read the qcow2 image {}", path.display())))?;
         Ok(Qcow2Image(FormatAccess::new(image)))
+    }
+}
+
+/// Refuses a file that cannot be read as qcow2, or would be misread.
+fn check(path: &Path) -> io::Result<()> {
+    Header::read(&fs::File::open(path)?)?.readable()
+}
+
+/// Opens the backing files that images name, if the caller allows it.
+#[derive(Clone, Copy)]
+struct Gate {
+    backing: bool,
+}
+
+impl ImplicitOpenGate<File> for Gate {
+    fn open_format<F: FormatDriverBuilder<File>>(
+        &mut self,
+        builder: F,
+    ) -> io::Result<FormatAccess<File>> {
+        if let (imago::format::Format::Qcow2, Some(path)) = (F::FORMAT, builder.get_image_path()) {
+            check(&path)?;
+        }
+        builder.open(*self).map(FormatAccess::new)
+    }
+
+    fn open_storage(&mut self, options: StorageOpenOptions) -> io::Result<File> {
+        if !self.backing {
+            let text = "the image reads through another file; --allow-backing lets it";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        File::open(options)
     }
 }
 
@@ -135,3 +163,6 @@ impl Sink for Qcow2Output {
         self.image.write(data, offset)
     }
 }
+
+#[cfg(test)]
+mod tests;
