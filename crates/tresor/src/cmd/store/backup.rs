@@ -21,9 +21,9 @@ use crate::usage::Usage;
     tresor store backup ... vm.img --parent latest:vm --name vm --changed dirty.txt\n\n\
     A list of changes has lines `offset length`, or is the JSON of `rbd diff`, of \
     `nbdinfo --map=qemu:dirty-bitmap:NAME` (a map of what is allocated says nothing about changes \
-    and is refused) or of `qemu-img map` (of an overlay whose backing file is what the parent holds; \
-    all counts as changed that does not come from a deeper file). It is believed: bytes outside it \
-    are taken from the parent."))]
+    and is refused) or of `qemu-img map` (of an overlay whose backing file is what the parent \
+    holds; all counts as changed that does not come from a deeper file). It is believed: bytes \
+    outside it are taken from the parent."))]
 pub(super) struct BackupArgs {
     #[command(flatten)]
     pub(super) place: Place,

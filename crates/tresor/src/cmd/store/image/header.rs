@@ -22,7 +22,17 @@ const UNREADABLE: [(u32, &str); 5] = [
 /// What is needed of a header.
 pub(super) struct Header {
     version: u32,
+    /// Bytes of a cluster, as a power of two.
+    bits: u32,
+    /// Bytes of the disk.
+    pub(super) size: u64,
     encryption: u32,
+    /// How many entries the table of the first level has.
+    pub(super) entries: u64,
+    /// Where it is in the file.
+    pub(super) table: u64,
+    /// Where the table of reference counts is.
+    pub(super) counts: u64,
     features: u64,
 }
 
@@ -37,15 +47,40 @@ impl Header {
         if !bytes.starts_with(super::QCOW2_MAGIC) {
             return Err(unreadable("is no qcow2 image"));
         }
-        let version = number(&bytes, 4, 4) as u32;
-        let features = if version < 3 { 0 } else { number(&bytes, 72, 8) };
-        Ok(Header { version, encryption: number(&bytes, 32, 4) as u32, features })
+        let word = |at| number(&bytes, at, 4) as u32;
+        let long = |at| number(&bytes, at, 8);
+        let version = word(4);
+        Ok(Header {
+            version,
+            bits: word(20),
+            size: long(24),
+            encryption: word(32),
+            entries: word(36).into(),
+            table: long(40),
+            counts: long(48),
+            features: if version < 3 { 0 } else { long(72) },
+        })
+    }
+
+    /// Bytes of a cluster.
+    pub(super) fn cluster(&self) -> u64 {
+        1 << self.bits
+    }
+
+    /// The two numbers of an entry about compressed data: how many sectors it goes on into, and
+    /// where in the file it begins.
+    pub(super) fn split_compressed(&self, numbers: u64) -> (u64, u64) {
+        let bits = 70 - self.bits;
+        (numbers >> bits, numbers & ((1 << bits) - 1))
     }
 
     /// Refuses what the crate would misread or refuse with less of an explanation.
     pub(super) fn readable(&self) -> io::Result<()> {
         if !(2..=3).contains(&self.version) {
             return Err(unreadable(&format!("has version {}, not 2 or 3", self.version)));
+        }
+        if !(9..=21).contains(&self.bits) {
+            return Err(unreadable("has clusters that are too small or too large"));
         }
         if self.encryption != 0 {
             return Err(unreadable("is encrypted: --format raw keeps the file itself as it is"));
@@ -61,6 +96,7 @@ fn number(bytes: &[u8; LEN], at: usize, len: usize) -> u64 {
     digits.fold(0, |number, digit| number << 8 | u64::from(*digit))
 }
 
-fn unreadable(what: &str) -> io::Error {
+/// An image that is refused.
+pub(super) fn unreadable(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the image {what}"))
 }

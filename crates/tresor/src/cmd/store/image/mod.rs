@@ -7,6 +7,7 @@ mod header;
 mod qcow2;
 mod raw;
 mod stream;
+mod tables;
 
 use std::io::Read;
 use std::path::Path;

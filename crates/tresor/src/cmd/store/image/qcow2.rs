@@ -18,8 +18,8 @@ use imago::{
 };
 use tresor_store::{Sink, Source};
 
-use super::Output;
 use super::header::Header;
+use super::{Output, tables};
 use crate::durable;
 use crate::usage::Usage;
 
@@ -41,7 +41,10 @@ impl Qcow2Image {
 
 /// Refuses a file that cannot be read as qcow2, or would be misread.
 fn check(path: &Path) -> io::Result<()> {
-    Header::read(&fs::File::open(path)?)?.readable()
+    let mut file = fs::File::open(path)?;
+    let header = Header::read(&file)?;
+    header.readable()?;
+    tables::check(&mut file, &header)
 }
 
 /// Opens the backing files that images name, if the caller allows it.
