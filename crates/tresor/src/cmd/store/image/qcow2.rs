@@ -23,6 +23,9 @@ use super::{Output, tables};
 use crate::durable;
 use crate::usage::Usage;
 
+/// What the size of a disk is counted in.
+const SECTOR: u64 = 512;
+
 /// An image that is read.
 pub(in super::super) struct Qcow2Image(FormatAccess<File>);
 
@@ -113,9 +116,11 @@ pub(in super::super) struct Qcow2Output {
 }
 
 impl Qcow2Output {
-    /// Makes an image of `size` zeros that takes no space yet.
+    /// Makes an image of `size` zeros, and more up to a whole sector, that takes no space yet.
     pub(in super::super) fn create(path: &Path, size: u64) -> Result<Qcow2Output> {
         let context = || Usage(format!("cannot make {}", path.display()));
+        // QEMU leaves out what is behind the last whole sector.
+        let size = size.checked_next_multiple_of(SECTOR).with_context(context)?;
         // The crate would write over a file that is there.
         fs::OpenOptions::new().write(true).create_new(true).open(path).with_context(context)?;
         let make = || -> io::Result<FormatAccess<File>> {

@@ -156,3 +156,20 @@ fn compressed_data_may_end_with_the_file_but_not_behind_it() {
     file.set_len(place + data.len() as u64 - 512).unwrap();
     assert!(refused(&path, false).contains("cut off"));
 }
+
+#[test]
+fn an_image_is_made_of_whole_sectors() {
+    let folder = tempfile::tempdir().unwrap();
+    for (size, sectors) in [(0, 0), (1, 1), (511, 1), (512, 1), (70_001, 137)] {
+        let path = folder.path().join(format!("{size}.qcow2"));
+        let out = create(&path, Format::Qcow2, size).unwrap();
+        out.write_at(&vec![7; size as usize], 0).unwrap();
+        out.keep().unwrap();
+        assert_eq!(number(&path, 24), sectors * 512);
+        let mut expected = vec![7; size as usize];
+        expected.resize(sectors as usize * 512, 0);
+        assert!(contents(&path).unwrap() == expected, "{size}");
+    }
+    assert!(create(&folder.path().join("huge.qcow2"), Format::Qcow2, u64::MAX).is_err());
+    assert!(!folder.path().join("huge.qcow2").exists());
+}
