@@ -3,6 +3,7 @@
 mod block;
 mod changed;
 mod direct;
+mod file;
 mod header;
 mod qcow2;
 mod raw;
@@ -64,6 +65,7 @@ pub(super) fn open(path: &Path, format: Option<Format>, backing: bool) -> Result
              once; write it to a file first",
         ));
     }
+    file::kind(path).with_context(|| Usage(format!("cannot read the image {}", path.display())))?;
     match format.unwrap_or_else(|| Format::of_name(path)) {
         Format::Qcow2 => Ok(Box::new(Qcow2Image::open(path, backing)?)),
         Format::Raw => {

@@ -19,7 +19,7 @@ use imago::{
 use tresor_store::{Sink, Source};
 
 use super::header::Header;
-use super::{Output, tables};
+use super::{Output, file, tables};
 use crate::durable;
 use crate::usage::Usage;
 
@@ -72,6 +72,7 @@ impl ImplicitOpenGate<File> for Gate {
             let text = "the image reads through another file; --allow-backing lets it";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
+        options.get_filename().map(file::kind).transpose()?;
         File::open(options)
     }
 }

@@ -75,6 +75,9 @@ fn other_files_are_read_only_where_that_is_allowed() {
     let said = refused(&over, false);
     assert!(said.contains("base.qcow2") && said.contains("--allow-backing"), "{said}");
     assert_eq!(open(&over, None, true).unwrap().len(), 1 << 20);
+    fs::remove_file(folder.path().join("base.qcow2")).unwrap();
+    fs::create_dir(folder.path().join("base.qcow2")).unwrap();
+    assert!(refused(&over, true).contains("a folder"));
 }
 
 /// A number in an image's file.
