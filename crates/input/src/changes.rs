@@ -1,8 +1,9 @@
 //! Lists of changed ranges, as people and tools write them.
 //!
 //! Lines `offset length`, as `tresor store diff` prints them; or JSON as `rbd diff --format json`,
-//! `nbdinfo --map=qemu:dirty-bitmap:X --json` or `qemu-img map --output=json` (of an overlay: what
-//! it has over its backing file) print it.
+//! `nbdinfo --map=qemu:dirty-bitmap:X --json` or `qemu-img map --output=json` print it (of an
+//! overlay: all that does not come from a file below it; of an image without a backing file:
+//! everything).
 
 use std::ops::Range;
 
@@ -28,6 +29,15 @@ pub enum Unclear {
         number: usize,
         /// Bytes of the disk.
         size: u64,
+    },
+    /// A range of a map that speaks of something else than changes, counted from 0.
+    #[error(
+        "range {number} does not say whether it changed: a map of what is allocated says nothing \
+         about changes; `nbdinfo --map=qemu:dirty-bitmap:NAME --json` prints one that does"
+    )]
+    Other {
+        /// The range.
+        number: usize,
     },
     /// No JSON list.
     #[error("not a list of ranges with offset and length")]
@@ -81,12 +91,28 @@ struct Entry {
     start: Option<u64>,
     offset: Option<u64>,
     length: u64,
-    /// qemu-img: how many files down it was found.
+    /// qemu-img: how many files down it was found; what an overlay does not have is found in its
+    /// backing file.
     depth: Option<u64>,
-    /// qemu-img: whether it is in any file.
-    present: Option<bool>,
-    /// nbdinfo: bit 0 says that it is dirty.
+    /// nbdinfo: a number that each kind of map has meanings of its own for.
     r#type: Option<u64>,
+    /// nbdinfo: the meaning, for the kinds of maps that it knows.
+    description: Option<String>,
+}
+
+impl Entry {
+    /// Whether the range changed, if the entry tells.
+    fn changed(&self) -> Option<bool> {
+        match (self.r#type, self.description.as_deref()) {
+            // Also where nothing is there: a standalone image's range reads as zeros once it was
+            // discarded, and what an overlay has behind the end of its backing file is its own.
+            (None, _) => Some(self.depth.is_none_or(|depth| depth == 0)),
+            (Some(0), Some("clean")) => Some(false),
+            (Some(1), Some("dirty")) => Some(true),
+            // In the map of allocation 1 is a hole; in one without descriptions, who knows what.
+            _ => None,
+        }
+    }
 }
 
 fn of_json(text: &str, size: u64) -> Result<Vec<Range<u64>>, Unclear> {
@@ -96,9 +122,7 @@ fn of_json(text: &str, size: u64) -> Result<Vec<Range<u64>>, Unclear> {
         let wrong = || Unclear::Range { number, size };
         let start = entry.start.or(entry.offset).ok_or_else(wrong)?;
         let end = start.checked_add(entry.length).filter(|end| *end <= size).ok_or_else(wrong)?;
-        let below = entry.depth.is_some_and(|depth| depth > 0) || entry.present == Some(false);
-        let clean = entry.r#type.is_some_and(|kind| kind & 1 == 0);
-        if !below && !clean {
+        if entry.changed().ok_or(Unclear::Other { number })? {
             ranges.push(start..end);
         }
     }
@@ -129,6 +153,29 @@ mod tests {
     }
 
     #[test]
+    fn a_map_that_does_not_speak_of_changes_is_refused() {
+        let entries = [
+            r#""type":0,"description":"data""#,
+            r#""type":0,"description":"allocated""#,
+            r#""type":1,"description":"hole""#,
+            r#""type":2,"description":"zero""#,
+            r#""type":3,"description":"hole,zero""#,
+            r#""type":1,"description":"local""#,
+            r#""type":2,"description":"backing depth 2""#,
+            r#""type":1,"description":"clean""#,
+            r#""type":0"#,
+            r#""type":1"#,
+        ];
+        for entry in entries {
+            let clean = r#"{"offset":0,"length":8,"type":0,"description":"clean"}"#;
+            let unclear = list(&format!(r#"[{clean},{{"offset":8,"length":8,{entry}}}]"#));
+            let unclear = unclear.unwrap_err();
+            assert!(matches!(unclear, Unclear::Other { number: 1 }), "{entry}: {unclear:?}");
+            assert!(unclear.to_string().contains("--map=qemu:dirty-bitmap:NAME --json"));
+        }
+    }
+
+    #[test]
     fn the_lists_of_other_tools_are_read() {
         let rbd =
             r#"[{"offset":0,"length":10,"exists":"true"},{"offset":20,"length":5,"exists":"x"}]"#;
@@ -139,8 +186,9 @@ mod tests {
         let map = r#"[{"start":0,"length":8,"depth":1,"present":true,"zero":false,"data":true},
             {"start":8,"length":8,"depth":0,"present":true,"zero":true,"data":false},
             {"start":16,"length":8,"depth":0,"present":false,"zero":true,"data":false},
-            {"start":24,"length":8,"depth":0,"present":true,"data":true,"offset":999999}]"#;
-        assert_eq!(list(map).unwrap(), [8..16, 24..32]);
+            {"start":24,"length":8,"depth":1,"present":false,"zero":true,"data":false},
+            {"start":32,"length":8,"depth":0,"present":true,"data":true,"offset":999999}]"#;
+        assert_eq!(list(map).unwrap(), [8..24, 32..40]);
         for wrong in ["[1]", "[{\"length\":1}]", "["] {
             assert!(list(wrong).is_err(), "{wrong}");
         }

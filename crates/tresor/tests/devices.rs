@@ -5,7 +5,8 @@
 
 mod rig;
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -68,4 +69,32 @@ fn a_block_device_is_backed_up_and_restored_to() {
     assert!(refused.status.code() == Some(2) && said.contains("1048576"), "{said}");
     drop(small);
     assert!(bench.read("small") == old[..1 << 20]);
+}
+
+#[test]
+fn a_device_that_somebody_uses_or_that_has_no_bytes_is_left_alone() {
+    let bench = Bench::with_store();
+    bench.backup(&disk(33), &[]);
+    let old = noise(34, 8 << 20);
+    bench.write("target", &old);
+    let target = Loop::on(&bench.path("target"));
+    // As a mount does, or swap.
+    let exclusive = 0o200;
+    let held = OpenOptions::new().read(true).custom_flags(exclusive).open(&target.0).unwrap();
+    let args = ["--point", "latest", "--overwrite", &target.0];
+    let refused = bench.on("a", "restore", &args);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && said.contains("unmount it first"), "{said}");
+    assert!(bench.read("target") == old);
+    drop(held);
+    ok(&bench.on("a", "restore", &[&["--json"], &args[..]].concat()));
+    drop(target);
+    assert!(bench.read("target") != old);
+
+    bench.write("empty", b"");
+    let empty = Loop::on(&bench.path("empty"));
+    let refused = bench.on("a", "backup", &[&empty.0]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && said.contains("no bytes"), "{said}");
+    assert_eq!(bench.json("backup", &["empty"])["size"], 0, "a file may be empty");
 }

@@ -62,6 +62,15 @@ fn qemu_reads_what_is_written_as_qcow2() {
     qemu(&["check", "out.qcow2"]);
     qemu(&["convert", "-O", "raw", "out.qcow2", "out.raw"]);
     assert!(bench.read("out.raw") == bytes);
+    // A disk that does not end with a sector: QEMU would leave out what is behind the last one.
+    ok(&bench.on(
+        "a",
+        "restore",
+        &["--json", "--point", "latest", "--range", "7:5000", "part.qcow2"],
+    ));
+    qemu(&["convert", "-O", "raw", "part.qcow2", "part.raw"]);
+    let part = bench.read("part.raw");
+    assert!(part[..5000] == bytes[7..5007] && part[5000..] == [0; 120]);
     // Compressed, and over a backing file, as QEMU makes them.
     qemu(&["convert", "-c", "-O", "qcow2", "out.raw", "small.qcow2"]);
     assert_eq!(bench.json("backup", &["small.qcow2"])["bytes_new"], 0);
@@ -91,6 +100,10 @@ fn an_increment_reads_what_the_list_says() {
     bench.write("diff", &diff.stdout);
     let args = ["disk", "--parent", &first, "--changed", "diff"];
     assert_eq!(bench.json("backup", &args)["bytes_new"], 0);
+    // Relative to the newest point of the image when nothing else is said.
+    let newest = text(&bench.json("list", &[])["points"][0]["point"]);
+    let next = bench.json("backup", &["disk", "--changed", "diff"]);
+    assert_eq!((text(&next["parent"]), next["bytes_new"].as_u64()), (newest, Some(0)));
     // A list is believed: otherwise it would not save any reading.
     bench.write("disk", &noise(4, bytes.len()));
     bench.write("changed", b"");
@@ -105,6 +118,33 @@ fn an_increment_reads_what_the_list_says() {
     assert_eq!(bench.json("backup", &["disk", "--parent", "none"])["parent"], Value::Null);
     let named = bench.json("backup", &["other", "--name", &text(&next["image"])]);
     assert!(named["parent"].is_string());
+}
+
+#[test]
+fn an_image_has_one_name_from_wherever_it_is_called() {
+    let bench = Bench::with_store();
+    bench.backup(&disk(16), &[]);
+    fs::create_dir_all(bench.path("real/sub")).unwrap();
+    std::os::unix::fs::symlink("real/sub", bench.path("link")).unwrap();
+    std::os::unix::fs::symlink("../disk", bench.path("real/other")).unwrap();
+    let (store, key) = (bench.path("a"), bench.path("a.key"));
+    let name = |from: &str, path: &str| {
+        let mut command = bench.command(&["backup", "--json", path]);
+        command.current_dir(bench.path(from)).env("TRESOR_STORE", &store);
+        let made = ok(&command.env("TRESOR_KEY_FILE", &key).output().unwrap());
+        text(&made["image"])
+    };
+    let disk = bench.path("disk").display().to_string();
+    assert_eq!(text(&bench.json("list", &[])["points"][0]["image"]), disk);
+    // Over a link, `..` goes to where the link leads.
+    let ways = [(".", "real/../disk"), ("real/sub", "../.././disk"), (".", "link/../../disk")];
+    for (from, path) in ways {
+        assert_eq!(name(from, path), disk, "{path} from {from}");
+    }
+    // An image that is a link itself keeps the link's name.
+    let other = bench.path("real/other").display().to_string();
+    assert_eq!(name("real/sub", "../other"), other);
+    assert_eq!(name(".", "real/other"), other);
 }
 
 #[test]
@@ -285,6 +325,7 @@ fn what_is_wrong_is_named() {
     bench.write("there", b"mine");
     bench.write("bad.key", b"short");
     bench.write("list", b"0 10\nx\n");
+    bench.write("good", b"0 10\n");
     bench.write("map.json", b"[{\"length\":1}]");
     fs::copy(bench.path("disk"), bench.path("fake.qcow2")).unwrap();
     let before = walk(&bench.path("a"));
@@ -303,7 +344,13 @@ fn what_is_wrong_is_named() {
         (&["backup", "missing"], "missing"),
         (&["backup", "-"], "standard input"),
         (&["backup", "fake.qcow2"], "fake.qcow2"),
-        (&["backup", "disk", "--changed", "list"], "--parent"),
+        (&["backup", "disk", "--changed", "good"], "no recovery point of /"),
+        (&["backup", "disk", "--changed", "good", "--parent", "none"], "--changed"),
+        (&["backup", "disk", "--changed", "list"], "list:2"),
+        (&["backup", "disk", "--name", "vm", "--changed", "."], "."),
+        (&["backup", "."], "a folder"),
+        (&["backup", "disk", "--name", ""], "--name"),
+        (&["backup", "disk", "--fact", "a=1", "--fact", "a=2"], "--fact a"),
         (&["backup", "disk", "--name", "vm", "--parent", "latest", "--changed", "list"], "list:2"),
         (&["backup", "disk", "--name", "vm", "--parent", "latest", "--changed", "map.json"], "map"),
         (&["backup", "disk", "--parent", "none", "--changed", "map.json"], "map"),

@@ -1,12 +1,15 @@
 //! `tresor store backup`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
-use tresor_store::{Begun, Ingested, Plan, PointKey, PointRecord, Store};
+use tresor_store::{Begun, Plan, PointKey, PointRecord, Store};
 
 use super::image::{self, Format, changed_ranges};
 use super::place::{Place, Session};
@@ -18,9 +21,12 @@ use crate::usage::Usage;
 #[derive(Args)]
 #[command(after_help = format!("{NAMES}\n\nExamples:\n  \
     tresor store backup --store /backup/a --key-file a.key vm.img\n  \
-    tresor store backup ... vm.img --parent latest:vm --name vm --changed dirty.txt\n\n\
-    A list of changes has lines `offset length`, or is the JSON of `rbd diff`, `nbdinfo --map` or \
-    `qemu-img map`. It is believed: bytes outside it are taken from the parent."))]
+    tresor store backup ... vm.img --name vm --changed dirty.txt\n\n\
+    A list of changes has lines `offset length`, or is the JSON of `rbd diff`, of \
+    `nbdinfo --map=qemu:dirty-bitmap:NAME` (a map of what is allocated says nothing about changes \
+    and is refused) or of `qemu-img map` (of an overlay whose backing file is what the parent \
+    holds; all counts as changed that does not come from a deeper file). It is believed: bytes \
+    outside it are taken from the parent."))]
 pub(super) struct BackupArgs {
     #[command(flatten)]
     pub(super) place: Place,
@@ -33,13 +39,13 @@ pub(super) struct BackupArgs {
     #[arg(long)]
     pub(super) allow_backing: bool,
     /// Name of the image in lists [default: its absolute path]
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub(super) name: Option<String>,
     /// Recovery point that this one follows, or `none` [default: the newest of the same name]
     #[arg(long, value_name = "POINT")]
     pub(super) parent: Option<String>,
     /// File with a list of changes: only these bytes differ from the parent
-    #[arg(long, value_name = "FILE", requires = "parent")]
+    #[arg(long, value_name = "FILE")]
     pub(super) changed: Option<PathBuf>,
     /// Something to remember with the point; may be given several times
     #[arg(long = "fact", value_name = "KEY=VALUE", value_parser = fact)]
@@ -88,6 +94,7 @@ impl Report for Backup {
 
 /// Keeps an image as a new recovery point.
 pub(super) fn run(session: &Session, args: &BackupArgs) -> Result<()> {
+    let mut facts = facts(args)?;
     let source = image::open(&args.image, args.format, args.allow_backing)?;
     let disk = source.len();
     let changed = args.changed.as_deref().map(|file| changed_ranges(file, disk)).transpose()?;
@@ -95,7 +102,11 @@ pub(super) fn run(session: &Session, args: &BackupArgs) -> Result<()> {
     let store = session.open(&args.place)?;
     let parent = parent(&store, args, &name)?.map(|record| record.key);
     if changed.is_some() && parent.is_none() {
-        return Err(Usage::error("--changed needs a parent that the changes are relative to"));
+        let text = "--changed needs a parent that the changes are relative to";
+        return Err(Usage::error(match args.parent {
+            Some(_) => text.to_owned(),
+            None => format!("{text}, and the store has no recovery point of {name}"),
+        }));
     }
     let begun = session.env.monotonic();
     let point = PointKey::from(session.env.uuid());
@@ -112,7 +123,9 @@ pub(super) fn run(session: &Session, args: &BackupArgs) -> Result<()> {
             return Err(e).context("the backup failed; no recovery point was made");
         }
     };
-    ingest.commit(facts(args, &name, &ingested), session.env.domain())?;
+    facts.insert(IMAGE.to_owned(), name.clone());
+    facts.insert(ADDED.to_owned(), ingested.bytes_stored.to_string());
+    ingest.commit(facts, session.env.domain())?;
     watcher.done();
     Backup {
         point: point.to_string(),
@@ -131,11 +144,29 @@ pub(super) fn run(session: &Session, args: &BackupArgs) -> Result<()> {
 }
 
 fn name(args: &BackupArgs) -> Result<String> {
-    let full = |path: &Path| std::path::absolute(path).map(|path| path.display().to_string());
-    match &args.name {
-        Some(name) => Ok(name.clone()),
-        None => full(&args.image).context("the image's path cannot be made absolute"),
+    if let Some(name) = &args.name {
+        return Ok(name.clone());
     }
+    let full = full(&args.image).context("the image's path cannot be made absolute")?;
+    Ok(full.display().to_string())
+}
+
+/// The path from the root, the same one wherever it is called from. Links in it keep their names,
+/// because what they lead to may be called otherwise tomorrow, unless `..` goes back over them.
+fn full(path: &Path) -> io::Result<PathBuf> {
+    let mut full = PathBuf::new();
+    for part in std::path::absolute(path)?.components() {
+        match part {
+            Component::ParentDir => {
+                if full.is_symlink() {
+                    full = fs::canonicalize(&full)?;
+                }
+                full.pop();
+            }
+            part => full.push(part),
+        }
+    }
+    Ok(full)
 }
 
 fn parent(store: &Store, args: &BackupArgs, name: &str) -> Result<Option<PointRecord>> {
@@ -151,9 +182,12 @@ fn parent(store: &Store, args: &BackupArgs, name: &str) -> Result<Option<PointRe
     }
 }
 
-fn facts(args: &BackupArgs, name: &str, done: &Ingested) -> BTreeMap<String, String> {
-    let mut facts: BTreeMap<String, String> = args.facts.iter().cloned().collect();
-    facts.insert(IMAGE.to_owned(), name.to_owned());
-    facts.insert(ADDED.to_owned(), done.bytes_stored.to_string());
-    facts
+fn facts(args: &BackupArgs) -> Result<BTreeMap<String, String>> {
+    let mut facts = BTreeMap::new();
+    for (key, value) in &args.facts {
+        if facts.insert(key.clone(), value.clone()).is_some() {
+            return Err(Usage::error(format!("--fact {key} is given twice")));
+        }
+    }
+    Ok(facts)
 }

@@ -3,14 +3,15 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, OFlags};
 use tresor_store::Sink;
 
 use super::Output;
+use super::file::{self, Kind};
 use crate::usage::Usage;
 
 /// Zeros are written in pieces of this size where the device cannot make them by itself.
@@ -27,9 +28,23 @@ impl BlockDevice {
     pub(in super::super) fn open(path: &Path, size: u64) -> Result<BlockDevice> {
         let shown = path.display();
         let context = || Usage(format!("cannot write to {shown}"));
-        let mut file = OpenOptions::new().write(true).open(path).with_context(context)?;
-        let regular = file.metadata().with_context(context)?.is_file();
-        if regular {
+        let kind = file::kind(path).with_context(context)?;
+        let mut options = OpenOptions::new();
+        options.write(true);
+        if kind == Kind::Device {
+            // Refused while it is mounted, swapped to, or part of another device.
+            options.custom_flags(OFlags::EXCL.bits() as i32);
+        }
+        let mut file = options.open(path).map_err(|e| {
+            let text = match e.kind() {
+                io::ErrorKind::ResourceBusy => {
+                    format!("{shown} is in use: unmount it first, or take it out of what it is in")
+                }
+                _ => format!("cannot write to {shown}"),
+            };
+            anyhow::Error::new(e).context(Usage(text))
+        })?;
+        if kind == Kind::File {
             file.set_len(0).and_then(|()| file.set_len(size)).with_context(context)?;
         } else {
             let room = file.seek(SeekFrom::End(0)).with_context(context)?;

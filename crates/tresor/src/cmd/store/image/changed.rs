@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tresor_input::{Unclear, changes};
 
+use super::file::{self, Kind};
 use crate::usage::Usage;
 
 /// Largest list that is read.
@@ -16,16 +17,23 @@ const LIST: u64 = 256 << 20;
 pub(in super::super) fn changed_ranges(path: &Path, size: u64) -> Result<Vec<Range<u64>>> {
     let shown = path.display();
     let context = || Usage(format!("cannot read {shown}"));
+    if file::kind(path).with_context(context)? != Kind::File {
+        return Err(Usage::error(format!("{shown} is no regular file")));
+    }
     if fs::metadata(path).with_context(context)?.len() > LIST {
         return Err(Usage::error(format!("{shown} is larger than {} MiB", LIST >> 20)));
     }
     let text = fs::read_to_string(path).with_context(context)?;
-    changes(&text, size).map_err(|unclear| match &unclear {
-        Unclear::Line { number, .. } => Usage::error(format!("{shown}:{number}: {unclear}")),
-        Unclear::Range { .. } => Usage::error(format!("{shown}: {unclear}")),
-        Unclear::Json(_) => {
-            let text = Usage(format!("{shown}: {unclear}"));
-            anyhow::Error::new(unclear).context(text)
+    changes(&text, size).map_err(|unclear| {
+        let said = unclear.to_string();
+        match unclear {
+            Unclear::Line { number, .. } => Usage::error(format!("{shown}:{number}: {said}")),
+            Unclear::Range { .. } | Unclear::Other { .. } => {
+                Usage::error(format!("{shown}: {said}"))
+            }
+            Unclear::Json(cause) => {
+                anyhow::Error::new(cause).context(Usage(format!("{shown}: {said}")))
+            }
         }
     })
 }

@@ -3,9 +3,12 @@
 mod block;
 mod changed;
 mod direct;
+mod file;
+mod header;
 mod qcow2;
 mod raw;
 mod stream;
+mod tables;
 
 use std::io::Read;
 use std::path::Path;
@@ -27,7 +30,8 @@ pub(super) use stream::stream;
 pub(super) enum Format {
     /// The bytes of the disk, one after another; zeros are holes in the file
     Raw,
-    /// QEMU's copy-on-write format, version 3
+    /// QEMU's copy-on-write format; versions 2 and 3 are read, without encryption, compression
+    /// other than zlib, extended L2 entries or an external data file; version 3 is written
     Qcow2,
 }
 
@@ -61,6 +65,7 @@ pub(super) fn open(path: &Path, format: Option<Format>, backing: bool) -> Result
              once; write it to a file first",
         ));
     }
+    file::kind(path).with_context(|| Usage(format!("cannot read the image {}", path.display())))?;
     match format.unwrap_or_else(|| Format::of_name(path)) {
         Format::Qcow2 => Ok(Box::new(Qcow2Image::open(path, backing)?)),
         Format::Raw => {

@@ -10,16 +10,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use imago::file::File;
+use imago::format::gate::ImplicitOpenGate;
 use imago::qcow2::{Qcow2, Qcow2CreateBuilder};
 use imago::{
-    DenyImplicitOpenGate, FormatAccess, FormatCreateBuilder, FormatDriverBuilder, Mapping,
-    PermissiveImplicitOpenGate, Storage, StorageCreateOptions, StorageOpenOptions,
+    DenyImplicitOpenGate, FormatAccess, FormatCreateBuilder, FormatDriverBuilder, Mapping, Storage,
+    StorageCreateOptions, StorageOpenOptions,
 };
 use tresor_store::{Sink, Source};
 
-use super::Output;
+use super::header::Header;
+use super::{Output, file, tables};
 use crate::durable;
 use crate::usage::Usage;
+
+/// What the size of a disk is counted in.
+const SECTOR: u64 = 512;
 
 /// An image that is read.
 pub(in super::super) struct Qcow2Image(FormatAccess<File>);
@@ -27,18 +32,48 @@ pub(in super::super) struct Qcow2Image(FormatAccess<File>);
 impl Qcow2Image {
     /// Opens an image; with `backing`, also the files that it names.
     pub(in super::super) fn open(path: &Path, backing: bool) -> Result<Qcow2Image> {
-        let opened = File::open(StorageOpenOptions::new().filename(path)).and_then(|file| {
-            let builder = Qcow2::<File>::builder(file);
-            match backing {
-                true => builder.open(PermissiveImplicitOpenGate::default()),
-                false => builder.open(DenyImplicitOpenGate::default()),
-            }
+        let opened = check(path).and_then(|()| {
+            let file = File::open(StorageOpenOptions::new().filename(path))?;
+            Qcow2::<File>::builder(file).open(Gate { backing })
         });
-        let image = opened.with_context(|| {
-            let hint = if backing { "" } else { " (--allow-backing lets it read through others)" };
-            Usage(format!("cannot read the qcow2 image {}{hint}", path.display()))
-        })?;
+        let image = opened
+            .with_context(|| Usage(format!("cannot read the qcow2 image {}", path.display())))?;
         Ok(Qcow2Image(FormatAccess::new(image)))
+    }
+}
+
+/// Refuses a file that cannot be read as qcow2, or would be misread.
+fn check(path: &Path) -> io::Result<()> {
+    let mut file = fs::File::open(path)?;
+    let header = Header::read(&file)?;
+    header.readable()?;
+    tables::check(&mut file, &header)
+}
+
+/// Opens the backing files that images name, if the caller allows it.
+#[derive(Clone, Copy)]
+struct Gate {
+    backing: bool,
+}
+
+impl ImplicitOpenGate<File> for Gate {
+    fn open_format<F: FormatDriverBuilder<File>>(
+        &mut self,
+        builder: F,
+    ) -> io::Result<FormatAccess<File>> {
+        if let (imago::format::Format::Qcow2, Some(path)) = (F::FORMAT, builder.get_image_path()) {
+            check(&path)?;
+        }
+        builder.open(*self).map(FormatAccess::new)
+    }
+
+    fn open_storage(&mut self, options: StorageOpenOptions) -> io::Result<File> {
+        if !self.backing {
+            let text = "the image reads through another file; --allow-backing lets it";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        options.get_filename().map(file::kind).transpose()?;
+        File::open(options)
     }
 }
 
@@ -82,9 +117,11 @@ pub(in super::super) struct Qcow2Output {
 }
 
 impl Qcow2Output {
-    /// Makes an image of `size` zeros that takes no space yet.
+    /// Makes an image of `size` zeros, and more up to a whole sector, that takes no space yet.
     pub(in super::super) fn create(path: &Path, size: u64) -> Result<Qcow2Output> {
         let context = || Usage(format!("cannot make {}", path.display()));
+        // QEMU leaves out what is behind the last whole sector.
+        let size = size.checked_next_multiple_of(SECTOR).with_context(context)?;
         // The crate would write over a file that is there.
         fs::OpenOptions::new().write(true).create_new(true).open(path).with_context(context)?;
         let make = || -> io::Result<FormatAccess<File>> {
@@ -135,3 +172,6 @@ impl Sink for Qcow2Output {
         self.image.write(data, offset)
     }
 }
+
+#[cfg(test)]
+mod tests;

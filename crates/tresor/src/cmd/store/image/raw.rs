@@ -29,12 +29,16 @@ pub(in super::super) struct RawImage {
 }
 
 impl RawImage {
-    /// Opens an image.
+    /// Opens an image. A file may have no bytes, a device may not.
     pub(in super::super) fn open(path: &Path) -> Result<RawImage> {
         let open = || -> io::Result<RawImage> {
             let mut file = File::open(path)?;
             // Not the metadata's length: that of a block device is zero.
             let size = file.seek(SeekFrom::End(0))?;
+            if size == 0 && !file.metadata()?.is_file() {
+                let text = "it has no bytes; is nothing attached to the device?";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
             let direct = Direct::of(&file, OpenOptions::new().read(true));
             Ok(RawImage { file, direct, size })
         };

@@ -20,7 +20,53 @@ fn what_is_wrong_with_a_list_names_the_file_and_the_place() {
     for wrong in ["[1]", "[{\"offset\":999,\"length\":2}]", "[{\"length\":1}]", "["] {
         let error = list(wrong).unwrap_err();
         assert!(Usage::is_in(&error) && error.to_string().contains("range"), "{wrong}: {error}");
+        let chain = format!("{error:#}");
+        assert!(chain.matches("not a list of").count() < 2, "{chain}");
     }
+    let error =
+        list(r#"[{"offset":0,"length":9,"type":3,"description":"hole,zero"}]"#).unwrap_err();
+    assert!(Usage::is_in(&error) && error.to_string().contains("dirty-bitmap"), "{error}");
+}
+
+/// What is said about `path`; that must not wait for anybody.
+fn said<T: 'static>(path: &Path, open: fn(&Path) -> Result<T>) -> String {
+    let (send, receive) = std::sync::mpsc::channel();
+    let path = path.to_path_buf();
+    std::thread::spawn(move || send.send(open(&path).err().map(|e| (Usage::is_in(&e), e))));
+    let error = receive.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+    let (usage, error) = error.unwrap();
+    assert!(usage, "{error:#}");
+    format!("{error:#}")
+}
+
+#[test]
+fn only_files_and_block_devices_are_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let made = std::process::Command::new("mkfifo").arg(path("pipe")).arg(path("p.qcow2")).status();
+    assert!(made.unwrap().success());
+    let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+    std::os::unix::fs::symlink(path("pipe"), path("link")).unwrap();
+    let others = [
+        (path("pipe"), "a pipe"),
+        (path("p.qcow2"), "a pipe"),
+        (path("link"), "a pipe"),
+        (path("socket"), "a socket"),
+        (folder.path().to_path_buf(), "a folder"),
+        ("/dev/null".into(), "a character device"),
+        ("/dev/zero".into(), "a character device"),
+    ];
+    for (path, what) in &others {
+        for said in [
+            said(path, |path| open(path, None, false)),
+            said(path, |path| changed_ranges(path, 1000)),
+            said(path, |path| BlockDevice::open(path, 1000)),
+        ] {
+            assert!(said.contains(what) && said.contains(&path.display().to_string()), "{said}");
+        }
+    }
+    fs::write(path("empty"), b"").unwrap();
+    assert!(open(&path("empty"), None, false).unwrap().is_empty());
 }
 
 #[test]
