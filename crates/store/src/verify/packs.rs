@@ -170,15 +170,16 @@ impl Check<'_> {
         if suspects.is_empty() {
             return Ok(());
         }
-        // What another has removed rightly is not named any more.
-        self.inner.index.refresh()?;
-        let names: HashSet<Uuid> = suspects.iter().map(|s| s.pack.name).collect();
-        let named = self.inner.index.packs(&|pack| names.contains(pack))?;
+        // What another has removed rightly is condemned or, once that is cleared away, not named
+        // any more: in this order, or a pack of which both end in between would seem lost.
         let dying = match self.store.condemned() {
             // The damaged record is a finding of its own.
             Err(e) if damage::is_damage(&e) => BTreeSet::new(),
             dying => dying?,
         };
+        self.inner.index.refresh()?;
+        let names: HashSet<Uuid> = suspects.iter().map(|s| s.pack.name).collect();
+        let named = self.inner.index.packs(&|pack| names.contains(pack))?;
         suspects.retain(|suspect| {
             let name = &suspect.pack.name;
             named.contains_key(name)

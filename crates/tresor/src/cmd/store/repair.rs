@@ -16,8 +16,9 @@ use crate::terminal::size;
 
 #[derive(Args)]
 #[command(after_help = "Makes the index anew from packs where it is damaged or lost, restores \
-    copies of the key slots, drops marks and records that cannot be read, puts what cannot be read into quarantine and lists what is lost. \
-    Nothing that is whole is changed, and no recovery point is removed.\n\n\
+    copies of the key slots, drops marks and records that cannot be read, puts what cannot be \
+    read into quarantine and lists what is lost. Nothing that is whole is changed, and no \
+    recovery point is removed.\n\n\
     Exit codes: 0 nothing is lost, 1 failed, 2 called wrongly, 3 something is lost.\n\n\
     Examples:\n  \
     tresor store repair --store /backup/a --key-file a.key --dry-run\n  \

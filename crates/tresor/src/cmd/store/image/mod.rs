@@ -5,6 +5,7 @@ mod changed;
 mod direct;
 mod file;
 mod header;
+mod nameless;
 mod qcow2;
 mod raw;
 mod stream;

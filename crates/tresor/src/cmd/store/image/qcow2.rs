@@ -19,8 +19,8 @@ use imago::{
 use tresor_store::{Sink, Source};
 
 use super::header::Header;
+use super::nameless::Nameless;
 use super::{Output, file, tables};
-use crate::durable;
 use crate::usage::Usage;
 
 /// What the size of a disk is counted in.
@@ -112,8 +112,8 @@ impl Source for Qcow2Image {
 /// A new image that is written to; gone again unless it is kept.
 pub(in super::super) struct Qcow2Output {
     image: FormatAccess<File>,
+    out: Nameless,
     path: PathBuf,
-    kept: bool,
 }
 
 impl Qcow2Output {
@@ -122,11 +122,10 @@ impl Qcow2Output {
         let context = || Usage(format!("cannot make {}", path.display()));
         // QEMU leaves out what is behind the last whole sector.
         let size = size.checked_next_multiple_of(SECTOR).with_context(context)?;
-        // The crate would write over a file that is there.
-        fs::OpenOptions::new().write(true).create_new(true).open(path).with_context(context)?;
+        let out = Nameless::create(path).with_context(context)?;
         let make = || -> io::Result<FormatAccess<File>> {
-            let file =
-                File::create_open(StorageCreateOptions::new().filename(path).overwrite(true))?;
+            let options = StorageCreateOptions::new().filename(out.address()).overwrite(true);
+            let file = File::create_open(options)?;
             let image = Qcow2CreateBuilder::<File>::new(file)
                 .size(size)
                 .create_open(DenyImplicitOpenGate::default(), |file| {
@@ -134,32 +133,16 @@ impl Qcow2Output {
                 })?;
             Ok(FormatAccess::new(image))
         };
-        let path = path.to_path_buf();
-        match make() {
-            Ok(image) => Ok(Qcow2Output { image, path, kept: false }),
-            Err(e) => {
-                let _ = fs::remove_file(&path);
-                Err(anyhow::Error::new(e).context(format!("cannot make {}", path.display())))
-            }
-        }
+        let image = make().with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Qcow2Output { image, out, path: path.to_path_buf() })
     }
 }
 
 impl Output for Qcow2Output {
     fn keep(mut self: Box<Self>) -> Result<()> {
         let kept = self.image.flush().and_then(|()| self.image.sync());
-        let kept = kept.and_then(|()| durable::sync_folder(&self.path));
-        kept.with_context(|| format!("cannot write {}", self.path.display()))?;
-        self.kept = true;
-        Ok(())
-    }
-}
-
-impl Drop for Qcow2Output {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = fs::remove_file(&self.path);
-        }
+        let kept = kept.and_then(|()| self.out.keep());
+        kept.with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Raw images: the bytes of the disk, one after another.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use tresor_store::{Sink, Source};
 
 use super::Output;
 use super::direct::Direct;
-use crate::durable;
+use super::nameless::Nameless;
 use crate::usage::Usage;
 
 /// Bytes from which on a write goes past the page cache.
@@ -26,6 +26,8 @@ pub(in super::super) struct RawImage {
     file: File,
     direct: Direct,
     size: u64,
+    /// A file, and no device.
+    regular: bool,
 }
 
 impl RawImage {
@@ -35,12 +37,13 @@ impl RawImage {
             let mut file = File::open(path)?;
             // Not the metadata's length: that of a block device is zero.
             let size = file.seek(SeekFrom::End(0))?;
-            if size == 0 && !file.metadata()?.is_file() {
+            let regular = file.metadata()?.is_file();
+            if size == 0 && !regular {
                 let text = "it has no bytes; is nothing attached to the device?";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
             }
             let direct = Direct::of(&file, OpenOptions::new().read(true));
-            Ok(RawImage { file, direct, size })
+            Ok(RawImage { file, direct, size, regular })
         };
         open().with_context(|| Usage(format!("cannot read the image {}", path.display())))
     }
@@ -59,8 +62,15 @@ impl Source for RawImage {
     }
 
     fn allocated(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+        let end = range.end;
         // What does not know holes may have data everywhere.
-        Ok(extent::data(&self.file, &range).unwrap_or_else(|_| vec![range]))
+        let found = extent::data(&self.file, &range).unwrap_or_else(|_| vec![range]);
+        // Asked last: behind the end of a file that was cut off there seem to be holes.
+        if self.regular && self.file.metadata()?.len() < end {
+            let text = "the image has become shorter while it was read";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+        }
+        Ok(found)
     }
 
     fn prefetch(&self, range: Range<u64>) {
@@ -73,46 +83,32 @@ impl Source for RawImage {
 
 /// A new file that is written to; gone again unless it is kept.
 pub(in super::super) struct RawOutput {
-    file: File,
+    out: Nameless,
     direct: Direct,
     path: PathBuf,
-    kept: bool,
 }
 
 impl RawOutput {
     /// Makes a file of `size` zeros that takes no space yet.
     pub(in super::super) fn create(path: &Path, size: u64) -> Result<RawOutput> {
         let context = || Usage(format!("cannot make {}", path.display()));
-        let opened = OpenOptions::new().write(true).create_new(true).open(path);
-        let file = opened.with_context(context)?;
-        let direct = Direct::of(&file, OpenOptions::new().write(true));
-        let out = RawOutput { file, direct, path: path.to_path_buf(), kept: false };
-        out.file.set_len(size).with_context(context)?;
-        Ok(out)
+        let out = Nameless::create(path).with_context(context)?;
+        out.file().set_len(size).with_context(context)?;
+        let direct = Direct::of(out.file(), OpenOptions::new().write(true));
+        Ok(RawOutput { out, direct, path: path.to_path_buf() })
     }
 }
 
 impl Output for RawOutput {
     fn keep(mut self: Box<Self>) -> Result<()> {
-        let synced = self.file.sync_all().and_then(|()| durable::sync_folder(&self.path));
-        synced.with_context(|| format!("cannot write {}", self.path.display()))?;
-        self.kept = true;
-        Ok(())
-    }
-}
-
-impl Drop for RawOutput {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = fs::remove_file(&self.path);
-        }
+        self.out.keep().with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
 
 impl Sink for RawOutput {
     fn reserve(&self, range: Range<u64>) -> io::Result<()> {
         let len = range.end.saturating_sub(range.start);
-        let reserve = || fallocate(&self.file, FallocateFlags::empty(), range.start, len);
+        let reserve = || fallocate(self.out.file(), FallocateFlags::empty(), range.start, len);
         match retry_on_intr(reserve) {
             // A file system that cannot: space is then found as bytes come.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
@@ -125,12 +121,12 @@ impl Sink for RawOutput {
         if fits && self.direct.take(|file| file.write_all_at(data, offset))? {
             return Ok(());
         }
-        self.file.write_all_at(data, offset)?;
+        self.out.file().write_all_at(data, offset)?;
         // Written to the disk from now on and not only at the flush in the end, which would wait
         // for all of it; and the memory of these pages is at once free for the next ones. It is
         // only advice: what is not followed costs time.
         let len = NonZeroU64::new(data.len() as u64);
-        let _ = rustix::fs::fadvise(&self.file, offset, len, Advice::DontNeed);
+        let _ = rustix::fs::fadvise(self.out.file(), offset, len, Advice::DontNeed);
         Ok(())
     }
 }
