@@ -90,11 +90,11 @@ fn an_output_is_gone_unless_it_is_kept() {
         let path = folder.path().join(format!("out.{}", format.ending()));
         let out = create(&path, format, 1 << 20).unwrap();
         out.write_at(b"x", 10).unwrap();
-        assert!(create(&path, format, 1).is_err(), "an existing file is not taken");
         drop(out);
         assert!(!path.exists());
         create(&path, format, 1 << 20).unwrap().keep().unwrap();
         assert_eq!(open(&path, None, false).unwrap().len(), 1 << 20);
+        assert!(create(&path, format, 1).is_err(), "an existing file is not taken");
     }
 }
 
@@ -155,4 +155,17 @@ fn an_image_that_another_program_could_have_made_up_is_not_guessed() {
     assert_eq!(open(&path, Some(Format::Qcow2), false).unwrap().len(), 1 << 20);
     assert!(open(&path, Some(Format::Raw), false).unwrap().len() < 1 << 20 | 1 << 19);
     assert!(Usage::is_in(&open(Path::new("-"), None, false).err().unwrap()));
+}
+
+/// Behind the new end there seem to be holes: they are none.
+#[test]
+fn an_image_that_is_cut_off_is_not_read_as_zeros() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), vec![1; 1 << 20]).unwrap();
+    let image = open(file.path(), None, false).unwrap();
+    assert_eq!(image.allocated(0..1 << 20).unwrap(), [0..1 << 20]);
+    file.as_file().set_len(1 << 19).unwrap();
+    assert_eq!(image.allocated(0..1 << 19).unwrap(), [0..1 << 19]);
+    let error = image.allocated(1 << 19..1 << 20).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
 }
