@@ -58,6 +58,29 @@ fn what_nothing_needs_is_freed_and_nothing_else() {
     assert_eq!(begin(&store, 2, None, SIZE as u64).unwrap_err().kind(), ErrorKind::Voided);
 }
 
+/// A sentence that cannot be read deletes nothing and goes with the next collection, unless what
+/// was decided about it cannot be read either.
+#[test]
+fn a_damaged_sentence_is_cleared_away() {
+    let rig = Rig::new();
+    let store = store_with_garbage(&rig);
+    let writer = begin(&other(&rig, 2), 9, None, SIZE as u64).unwrap();
+    collect(&store, &plain());
+    writer.abandon().unwrap();
+    let sentence = folder(&rig, "condemned").pop_first().unwrap();
+    rig.overwrite(&sentence, vec![1; 100]);
+    let decision = sentence.replace("condemned", "confirmed");
+    rig.overwrite(&decision, vec![1; 100]);
+    let refused = store.collect(&plain(), &()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt);
+    assert!(refused.to_string().contains(&format!("delete {decision}")), "{refused}");
+    rig.delete(&decision);
+    collect(&store, &Collect { dry_run: true, ..plain() });
+    assert!(collect(&store, &plain()).deleted_packs > 3);
+    nothing_is_left_open(&rig);
+    every_pack_is_needed(&rig, &[2, 4]);
+}
+
 /// Sorting in tiny pieces gives the same answer.
 #[test]
 fn marking_sorts_on_disk_what_memory_does_not_hold() {

@@ -388,10 +388,25 @@ fn too_fast() -> Error {
     Error::new(ErrorKind::Transient, "points go while they are marked: collect again later")
 }
 
-/// All condemned packs; fails where a sentence cannot be read and could name any.
+/// All condemned packs; fails where a sentence cannot be read and could name any. What was decided
+/// about it says enough: nothing else of it is ever deleted.
 fn readable(found: &Sentences) -> Result<BTreeSet<Uuid>> {
-    if found.condemned.values().any(Option::is_none) {
-        return Err(Error::corrupt("a list of condemned packs is damaged: collect again"));
+    let mut packs = found.packs();
+    for (id, _) in found.condemned.iter().filter(|(_, packs)| packs.is_none()) {
+        let name = id.simple();
+        match found.confirmed.get(id) {
+            Some(Some(dead)) => packs.extend(dead),
+            Some(None) => {
+                return Err(Error::corrupt(format!(
+                    "condemned/{name} and what was decided about it are damaged: while no \
+                     other collection runs, delete confirmed/{name}, then collect again"
+                )));
+            }
+            None => {
+                let context = format!("condemned/{name} is damaged: collect again");
+                return Err(Error::corrupt(context));
+            }
+        }
     }
-    Ok(found.packs())
+    Ok(packs)
 }
