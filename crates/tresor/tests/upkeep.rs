@@ -5,10 +5,14 @@
 
 mod rig;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
 
-use rig::{Bench, disk, ok, text, walk};
+use rig::{Bench, disk, noise, ok, text, walk};
 use serde_json::Value;
 
 #[test]
@@ -164,4 +168,80 @@ fn what_no_point_reaches_is_freed() {
     assert!(done["freed_bytes"].as_u64().unwrap() > 4 << 20, "{done}");
     assert!(bench.on("a", "restore", &["--point", "latest", "-"]).stdout == bytes);
     assert_eq!(bench.json("verify", &["--deep"])["findings"], Value::Array(vec![]));
+}
+
+/// Overwrites files with other bytes of the same length.
+fn spoil<'a>(files: impl IntoIterator<Item = &'a PathBuf>) {
+    for path in files {
+        let mut bytes = fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+fn packs(bench: &Bench) -> BTreeSet<PathBuf> {
+    walk(&bench.path("a/packs")).into_iter().map(|(path, _)| path).collect()
+}
+
+fn report(output: &Output) -> Value {
+    let said = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {said}"))
+}
+
+/// What a verification found before it was stopped is not forgotten by the one that goes on.
+#[test]
+fn a_stopped_verification_keeps_what_it_found() {
+    let bench = Bench::with_store();
+    bench.init("b", &[]);
+    for seed in 0..4 {
+        bench.backup(&noise(90 + seed, 1 << 20), &["--parent", "none"]);
+    }
+    let whole = walk(&bench.path("a/packs"));
+    spoil(whole.iter().map(|(path, _)| path));
+    let slow = ["verify", "--store", "a", "--key-file", "a.key", "--deep", "--read-only", "--json"];
+    let mark = ["--rate", "1M", "--resume", "mark", "--progress", "json"];
+    let mut command = bench.command(&[&slow[..], &mark].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A line comes when something was done.
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    said.next().unwrap().unwrap();
+    send(&child, "INT");
+    said.for_each(|line| drop(line.unwrap()));
+    let output = child.wait_with_output().unwrap();
+    let first = report(&output);
+    assert_eq!((output.status.code(), &first["complete"]), (Some(130), &false.into()));
+    let kept: Value = serde_json::from_slice(&bench.read("mark")).unwrap();
+    let packs = first["packs"].as_u64().unwrap();
+    assert!(packs > 0 && packs < whole.len() as u64, "{first}");
+    assert_eq!((&kept["findings"], kept["store"].is_string()), (&packs.into(), true), "{kept}");
+    let other = bench.on("b", "verify", &["--resume", "mark"]);
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.code() == Some(2) && said.contains("another store"), "{said}");
+    // Nothing else is wrong: what was found is not looked at again.
+    for (path, bytes) in &whole {
+        fs::write(path, bytes).unwrap();
+    }
+    let copy = bench.read("mark");
+    let second = bench.on("a", "verify", &["--deep", "--read-only", "--resume", "mark", "--json"]);
+    let told = report(&second);
+    assert_eq!(second.status.code(), Some(3), "{told}");
+    assert_eq!((&told["findings_before"], &told["complete"]), (&packs.into(), &true.into()));
+    assert_eq!(told["findings"], Value::Array(vec![]));
+    assert!(!bench.path("mark").exists(), "what is complete begins anew");
+    bench.write("mark", &copy);
+    let words = bench.on("a", "verify", &["--deep", "--read-only", "--resume", "mark"]);
+    let said = String::from_utf8_lossy(&words.stdout).into_owned();
+    assert!(said.contains(&format!("{packs} findings before the stop")), "{said}");
+    // The mark of an earlier version says no more than how far it came.
+    let old = format!("{{\"pack\":{}}}", kept["pack"]);
+    bench.write("mark", old.as_bytes());
+    let read = bench.json("verify", &["--deep", "--read-only", "--resume", "mark"]);
+    assert_eq!(read["packs"].as_u64(), Some(whole.len() as u64 - packs));
+}
+
+fn send(child: &Child, signal: &str) {
+    let line = format!("kill -{signal} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
 }
