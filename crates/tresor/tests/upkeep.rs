@@ -245,3 +245,50 @@ fn send(child: &Child, signal: &str) {
     let line = format!("kill -{signal} {}", child.id());
     assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
 }
+
+/// A dry run says for whom a collection waits and whom it gives up, as it does then.
+#[test]
+fn a_plan_tells_of_writers_what_is_done_with_them() {
+    let bench = Bench::with_store();
+    let point = bench.backup(&disk(27), &[]);
+    bench.json("remove", &[&point]);
+    bench.write("large", &noise(100, 192 << 20));
+    let args = ["backup", "--store", "a", "--key-file", "a.key", "large"];
+    let mut child = bench.command(&args).stdout(Stdio::null()).spawn().unwrap();
+    let announced =
+        || fs::read_dir(bench.path("a/writers")).is_ok_and(|mut all| all.next().is_some());
+    while !announced() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().code(), None, "it was killed before its end");
+    let figures = |told: &Value| {
+        let names = ["deleted_packs", "freed_bytes", "voided", "waiting_for"];
+        names.map(|name| told[name].clone())
+    };
+    let announced = text(&bench.json("inspect", &[])["writers"][0]["time"]);
+    let waits = format!("waits for 1 writer (announced {announced}); nothing is deleted before");
+    let words = |args: &[&str]| String::from_utf8(bench.on("a", "gc", args).stdout).unwrap();
+    // Twice: the second time a sentence waits already.
+    for _ in 0..2 {
+        let plan = bench.json("gc", &["--dry-run"]);
+        let told = words(&["--dry-run"]);
+        assert!(told.contains(&waits) && told.contains("after 24h (--void-after)"), "{told}");
+        assert!(told.contains("would delete 0 packs, 0 B, at once and"), "{told}");
+        assert!(plan["later_packs"].as_u64() > Some(0), "{plan}");
+        let done = bench.json("gc", &[]);
+        assert_eq!(figures(&plan), figures(&done));
+        assert_eq!((&done["deleted_packs"], &done["voided"]), (&0.into(), &Value::Array(vec![])));
+        assert!(words(&[]).contains(&waits));
+    }
+    let now = ["--void-after", "0s"];
+    let plan = bench.json("gc", &[&now[..], &["--dry-run"]].concat());
+    let told = words(&[&now[..], &["--dry-run"]].concat());
+    assert!(told.contains("would give up the backup of") && !told.contains("waits"), "{told}");
+    assert_eq!(plan["voided"].as_array().unwrap().len(), 1);
+    let done = bench.json("gc", &now);
+    assert_eq!(figures(&plan), figures(&done));
+    assert!(done["deleted_packs"].as_u64() > Some(0), "{done}");
+    let help = String::from_utf8(bench.run(&["gc", "--help"]).stdout).unwrap();
+    assert!(help.contains("[default: 24h]"), "{help}");
+}
