@@ -190,6 +190,129 @@ fn report(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {said}"))
 }
 
+/// A newest point whose record is damaged is not passed over for an older one.
+#[test]
+fn the_latest_point_is_the_latest_or_none() {
+    let bench = Bench::with_store();
+    let bytes = disk(22);
+    let older = bench.backup(&bytes, &["--name", "vm"]);
+    let newer = bench.backup(&disk(23), &["--name", "vm"]);
+    let record = bench.path(&format!("a/points/{newer}"));
+    spoil([&record]);
+    bench.write("list", b"0 4096\n");
+    let calls: [&[&str]; 6] = [
+        &["restore", "--point", "latest", "out"],
+        &["restore", "--point", "latest:vm", "out"],
+        &["restore", "--point", &newer[..8], "out"],
+        &["backup", "disk", "--name", "vm", "--parent", "latest:vm", "--changed", "list"],
+        &["diff", &older, "latest"],
+        &["recover", "--point", "latest", "out"],
+    ];
+    for call in calls {
+        let refused = bench.on("a", call[0], &call[1..]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(3), "{call:?}: {said}");
+        assert!(said.contains(&format!("points/{newer}")), "{call:?}: {said}");
+        if call.iter().any(|word| word.starts_with("latest")) {
+            assert!(said.contains("by its key") && said.contains("store list"), "{said}");
+        }
+    }
+    assert!(!bench.path("out").exists());
+    // What is named by its key needs no other.
+    assert!(bench.on("a", "restore", &["--point", &older, "-"]).stdout == bytes);
+    assert!(bench.on("a", "restore", &["--point", &older[..8], "-"]).stdout == bytes);
+    assert_eq!(bench.json("list", &[])["points"].as_array().unwrap().len(), 1);
+    // A backup that reads everything may follow whatever there is.
+    assert_eq!(bench.json("backup", &["disk", "--name", "vm"])["parent"], older.as_str());
+    let found = bench.on("a", "verify", &[]);
+    let said = String::from_utf8(found.stdout).unwrap();
+    assert_eq!(found.status.code(), Some(3));
+    assert!(said.contains(&format!("point {newer} cannot be read at all")), "{said}");
+    let hit = &report(&bench.on("a", "verify", &["--json"]))["findings"][0]["affected"][0];
+    assert_eq!((&hit["whole"], &hit["ranges"]), (&true.into(), &Value::Array(vec![])));
+    // Collection says what to do, and that can be done.
+    let refused = bench.on("a", "gc", &[]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(3) && !said.contains("again"), "{said}");
+    assert!(said.contains(&format!("`tresor store remove {newer}`")), "{said}");
+    assert_eq!(bench.json("remove", &[&newer])["removed"][0], newer.as_str());
+    ok(&bench.on("a", "restore", &["--json", "--point", "latest", "out"]));
+    bench.json("gc", &[]);
+    let name = "0".repeat(32);
+    for (folder, leaf, what) in [
+        ("points", "stray.txt", "no part of a store"),
+        ("pins", "stray.txt", "no part of a store"),
+        ("pins", &*name, "while nothing reads"),
+        ("writers", &*name, "while nothing writes"),
+    ] {
+        let object = format!("{folder}/{leaf}");
+        bench.write(&format!("a/{object}"), b"stray");
+        for how in [&[][..], &["--dry-run"]] {
+            let refused = bench.on("a", "gc", how);
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(3), "{object}: {said}");
+            assert!(said.contains(&object) && said.contains(what), "{object}: {said}");
+        }
+        fs::remove_file(bench.path(&format!("a/{object}"))).unwrap();
+    }
+    bench.json("gc", &[]);
+}
+
+/// What is damaged is named in the end; all else is copied and exported.
+#[test]
+fn damage_of_a_point_keeps_no_other_from_being_copied_or_exported() {
+    let bench = Bench::with_store();
+    bench.init("b", &["--domain-of", "a", "--domain-key-file", "a.key"]);
+    bench.init("c", &[]);
+    let alone = ["--parent", "none"];
+    let first = bench.backup(&disk(24), &alone);
+    let before = packs(&bench);
+    let second = bench.backup(&disk(25), &alone);
+    spoil(packs(&bench).difference(&before));
+    let bytes = disk(26);
+    let third = bench.backup(&bytes, &alone);
+    let copy = |store: &str, more: &[&str]| {
+        let key = format!("{store}.key");
+        bench.on("a", "copy", &[&["--to", store, "--to-key-file", &key], more].concat())
+    };
+    // Moved as they are, and cut anew.
+    for store in ["b", "c"] {
+        let copied = copy(store, &["--all", "--json"]);
+        let told = report(&copied);
+        assert_eq!(copied.status.code(), Some(3), "{told}");
+        let done: Vec<String> =
+            told["points"].as_array().unwrap().iter().map(|one| text(&one["point"])).collect();
+        assert_eq!(done, [first.clone(), third.clone()]);
+        assert_eq!((&told["failed_count"], &told["damaged_count"]), (&1.into(), &0.into()));
+        assert_eq!(text(&told["failed"][0]["point"]), second);
+        assert!(!text(&told["failed"][0]["why"]).is_empty());
+        assert!(bench.on(store, "restore", &["--point", &third, "-"]).stdout == bytes);
+        // Named, it is what was asked for.
+        let refused = copy(store, &["--point", &second]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(3) && said.contains(&second), "{store}: {said}");
+    }
+    spoil([&bench.path(&format!("a/points/{first}"))]);
+    let copied = copy("b", &["--all"]);
+    let (said, error) = (String::from_utf8_lossy(&copied.stdout), &copied.stderr);
+    assert_eq!(copied.status.code(), Some(3));
+    assert!(said.contains(&format!("damaged: points/{first}: ")), "{said}");
+    assert!(said.contains(&format!("failed: {second}: ")), "{said}");
+    assert!(said.contains("copied 0 of 3 points"), "{said}");
+    assert!(String::from_utf8_lossy(error).contains("2 points were not copied"));
+    let exported = bench.on("a", "export", &["out", "--all", "--json"]);
+    let told = report(&exported);
+    assert_eq!(exported.status.code(), Some(3), "{told}");
+    assert_eq!(text(&told["points"][0]["point"]), third);
+    assert_eq!(text(&told["failed"][0]["point"]), second);
+    assert_eq!(text(&told["damaged"][0]["object"]), format!("points/{first}"));
+    assert!(bench.read(&format!("out/{third}.raw")) == bytes);
+    assert_eq!(fs::read_dir(bench.path("out")).unwrap().count(), 2, "nothing half is left");
+    let again = bench.on("a", "export", &["out", "--all"]);
+    let said = String::from_utf8_lossy(&again.stdout);
+    assert!(again.status.code() == Some(3) && said.contains("1 were there already"), "{said}");
+}
+
 /// What a verification found before it was stopped is not forgotten by the one that goes on.
 #[test]
 fn a_stopped_verification_keeps_what_it_found() {
