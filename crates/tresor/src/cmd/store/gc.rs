@@ -284,13 +284,9 @@ fn way_out(object: &str) -> Option<String> {
     Some(match folder {
         _ if !is_name => "this is no part of a store: move it elsewhere".to_owned(),
         "points" => format!("`tresor store remove {leaf}` gives this point up"),
-        "pins" => "delete this object while nothing reads the store: it only says that \
-                   somebody does"
+        _ => "`tresor store repair --release-damaged` drops it; only while no backup, restore or \
+              copy runs, for it may be theirs"
             .to_owned(),
-        _ => {
-            "delete this object while nothing writes to the store: it only says that somebody does"
-                .to_owned()
-        }
     })
 }
 
