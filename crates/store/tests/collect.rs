@@ -58,6 +58,66 @@ fn what_nothing_needs_is_freed_and_nothing_else() {
     assert_eq!(begin(&store, 2, None, SIZE as u64).unwrap_err().kind(), ErrorKind::Voided);
 }
 
+/// A dry run tells of writers what a run does: gives up those that are overdue, and waits for the
+/// others where it has something to delete.
+#[test]
+fn a_plan_is_what_is_done_with_writers_too() {
+    let told = |out: &Collected| {
+        (out.deleted_packs, out.freed_bytes, out.voided.clone(), out.waiting_for.clone())
+    };
+    let both = |store: &tresor_store::Store, how: &Collect| {
+        let planned = collect(store, &Collect { dry_run: true, ..how.clone() });
+        let done = collect(store, how);
+        assert_eq!(told(&planned), told(&done), "{planned:?}");
+        (planned, done)
+    };
+    let rig = Rig::new();
+    let store = store_with_garbage(&rig);
+    let writer = begin(&other(&rig, 2), 9, None, SIZE as u64).unwrap();
+    // Twice: the second time there is a sentence that waits.
+    for round in 0..2 {
+        let (planned, done) = both(&store, &plain());
+        assert_eq!((done.deleted_packs, done.waiting_for.len()), (0, 1), "round {round}");
+        assert!(planned.later_packs > 3 && planned.later_bytes > 0, "{planned:?}");
+    }
+    // Whoever came after the sentence knows of it: nobody waits for him.
+    let late = begin(&other(&rig, 3), 10, None, SIZE as u64).unwrap();
+    let (_, done) = both(&store, &plain());
+    assert_eq!(done.waiting_for.len(), 1);
+    writer.abandon().unwrap();
+    let (planned, done) = both(&store, &plain());
+    assert!(done.deleted_packs > 3 && planned.later_packs == 0, "{planned:?}");
+    // There is nothing to wait for.
+    let (_, done) = both(&store, &plain());
+    assert_eq!(done.waiting_for, []);
+    let (_, done) = both(&store, &ruthless());
+    assert_eq!(done.voided, [key(10)]);
+    late.abandon().unwrap();
+}
+
+/// A sentence that cannot be read deletes nothing and goes with the next collection, unless what
+/// was decided about it cannot be read either.
+#[test]
+fn a_damaged_sentence_is_cleared_away() {
+    let rig = Rig::new();
+    let store = store_with_garbage(&rig);
+    let writer = begin(&other(&rig, 2), 9, None, SIZE as u64).unwrap();
+    collect(&store, &plain());
+    writer.abandon().unwrap();
+    let sentence = folder(&rig, "condemned").pop_first().unwrap();
+    rig.overwrite(&sentence, vec![1; 100]);
+    let decision = sentence.replace("condemned", "confirmed");
+    rig.overwrite(&decision, vec![1; 100]);
+    let refused = store.collect(&plain(), &()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt);
+    assert!(refused.to_string().contains(&format!("delete {decision}")), "{refused}");
+    rig.delete(&decision);
+    collect(&store, &Collect { dry_run: true, ..plain() });
+    assert!(collect(&store, &plain()).deleted_packs > 3);
+    nothing_is_left_open(&rig);
+    every_pack_is_needed(&rig, &[2, 4]);
+}
+
 /// Sorting in tiny pieces gives the same answer.
 #[test]
 fn marking_sorts_on_disk_what_memory_does_not_hold() {

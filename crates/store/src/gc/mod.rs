@@ -28,6 +28,7 @@
 //! `docs/adr/0003-collection.md` has the sequences that were argued.
 
 mod compact;
+mod forecast;
 mod loss;
 mod mark;
 mod record;
@@ -123,17 +124,22 @@ pub struct Collected {
     pub rewritten_bytes: u64,
     /// Bytes of frames copied out of them.
     pub copied_bytes: u64,
-    /// Packs deleted by this run, also those that earlier runs had condemned. A dry run says how
-    /// many could be, at once or once writers have ended.
+    /// Packs deleted by this run, also those that earlier runs had condemned.
     pub deleted_packs: u64,
     /// Their bytes: what was freed. Bytes of new packs are not subtracted.
     pub freed_bytes: u64,
+    /// Packs that only a later run can delete, once `waiting_for` have ended or are given up. A
+    /// dry run tells them; a run does not.
+    pub later_packs: u64,
+    /// Their bytes.
+    pub later_bytes: u64,
     /// Condemned packs that were needed after all.
     pub released_packs: u64,
     /// Writers that must end, or become older than `void_after`, before the rest can be freed.
     /// If there are any, collect again later; the next run goes on.
     pub waiting_for: Vec<Waiting>,
-    /// Points that can never be made any more, because their writers were given up.
+    /// Points that can never be made any more, because their writers were given up; of a dry run
+    /// those whose writers would be.
     pub voided: Vec<PointKey>,
     /// Chunks and map nodes that are needed and nowhere. If there are any, nothing was condemned
     /// or deleted: verify and repair the store first.

@@ -91,10 +91,7 @@ impl<'a> Run<'a> {
     /// Each step leaves the store in order, whoever goes on from there.
     fn once(&mut self) -> Result<()> {
         if self.how.dry_run {
-            let Some(plan) = self.plan()? else {
-                return Ok(());
-            };
-            return self.foretell(&plan);
+            return self.forecast();
         }
         self.store.inner().probe()?;
         let done = self.free();
@@ -187,7 +184,7 @@ impl<'a> Run<'a> {
     }
 
     /// Marks, and says which packs are dead; nothing where something needed is lost.
-    fn plan(&mut self) -> Result<Option<Plan>> {
+    pub(super) fn plan(&mut self) -> Result<Option<Plan>> {
         for _ in 0..margins::LISTINGS {
             let (plan, lost) = self.mark()?;
             if self.whole(&lost) {
@@ -253,24 +250,6 @@ impl<'a> Run<'a> {
         let dead = plan.dead.iter().filter_map(|pack| plan.table.get(pack));
         out.dead_bytes = dead.map(|row| row.size).sum();
         (out.entries_before, out.entries_after) = (entries, entries);
-    }
-
-    /// Completes the figures of a dry run.
-    fn foretell(&mut self, plan: &Plan) -> Result<()> {
-        let doomed = plan.table.rows().iter().filter(|row| row.condemned && row.live == 0);
-        let (packs, bytes) = doomed.fold((0, 0), |(n, b), row| (n + 1, b + row.size));
-        let chosen = self.worthwhile(plan);
-        let rows = || chosen.iter().filter_map(|pack| plan.table.get(pack));
-        let out = &mut self.out;
-        out.rewritten_packs = chosen.len() as u64;
-        out.rewritten_bytes = rows().map(|row| row.size).sum();
-        out.copied_bytes = rows().map(|row| row.live).sum();
-        out.deleted_packs = out.dead_packs + out.rewritten_packs + packs;
-        out.freed_bytes = out.dead_bytes + out.rewritten_bytes + bytes;
-        let writers = self.store.writers()?;
-        let open = self.open_points(&writers)?;
-        self.wait(writers.iter().filter(|writer| open.contains(&writer.point)));
-        Ok(())
     }
 
     /// Decides about all sentences that nobody has decided, as far as their writers have ended,
@@ -373,7 +352,7 @@ impl<'a> Run<'a> {
     }
 
     /// The points that announced writers may still make.
-    fn open_points(&self, writers: &[WriterRecord]) -> Result<BTreeSet<PointKey>> {
+    pub(super) fn open_points(&self, writers: &[WriterRecord]) -> Result<BTreeSet<PointKey>> {
         let mut open = BTreeSet::new();
         for writer in writers {
             if !self.is_settled(writer)? && !self.is_lost(writer, writers) {
@@ -388,10 +367,25 @@ fn too_fast() -> Error {
     Error::new(ErrorKind::Transient, "points go while they are marked: collect again later")
 }
 
-/// All condemned packs; fails where a sentence cannot be read and could name any.
+/// All condemned packs; fails where a sentence cannot be read and could name any. What was decided
+/// about it says enough: nothing else of it is ever deleted.
 fn readable(found: &Sentences) -> Result<BTreeSet<Uuid>> {
-    if found.condemned.values().any(Option::is_none) {
-        return Err(Error::corrupt("a list of condemned packs is damaged: collect again"));
+    let mut packs = found.packs();
+    for (id, _) in found.condemned.iter().filter(|(_, packs)| packs.is_none()) {
+        let name = id.simple();
+        match found.confirmed.get(id) {
+            Some(Some(dead)) => packs.extend(dead),
+            Some(None) => {
+                return Err(Error::corrupt(format!(
+                    "condemned/{name} and what was decided about it are damaged: while no \
+                     other collection runs, delete confirmed/{name}, then collect again"
+                )));
+            }
+            None => {
+                let context = format!("condemned/{name} is damaged: collect again");
+                return Err(Error::corrupt(context));
+            }
+        }
     }
-    Ok(found.packs())
+    Ok(packs)
 }

@@ -13,7 +13,7 @@ use tresor_store::{Begun, Plan, PointKey, PointRecord, Store};
 
 use super::image::{self, Format, changed_ranges};
 use super::place::{Place, Session};
-use super::points::{ADDED, IMAGE, NAMES, latest_of, pick};
+use super::points::{ADDED, IMAGE, NAMES, latest_for_sure, latest_of, pick};
 use super::report::Report;
 use crate::terminal::size;
 use crate::usage::Usage;
@@ -173,11 +173,13 @@ fn parent(store: &Store, args: &BackupArgs, name: &str) -> Result<Option<PointRe
     match args.parent.as_deref() {
         Some("none") => Ok(None),
         // Of this image: the newest of all may be of another disk.
-        Some("latest") => match latest_of(store, name)? {
+        Some("latest") => match latest_for_sure(store, Some(name))? {
             Some(point) => Ok(Some(point)),
             None => Err(Usage::error(format!("the store has no recovery point of {name}"))),
         },
         Some(text) => pick(store, text).map(Some),
+        // A list is believed: it must be relative to this very point.
+        None if args.changed.is_some() => latest_for_sure(store, Some(name)),
         None => latest_of(store, name),
     }
 }

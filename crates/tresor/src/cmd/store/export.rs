@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tresor_store::{PointRecord, Store};
 
+use super::failures::Failures;
 use super::image::{self, Format};
 use super::place::{Place, Session, unpin};
 use super::points::{NAMES, newest_first, pick};
@@ -20,7 +21,11 @@ use crate::usage::Usage;
 #[command(after_help = format!("{NAMES}\n\n\
     Writes POINT.raw (or .qcow2) and POINT.json, its description, for each point; with --records \
     the descriptions only. A point that is in the folder already, whole and in the same layout, is \
-    left as it is, so an export that was stopped can be run again.\n\nExamples:\n  \
+    left as it is, so an export that was stopped can be run again. With --all a damaged point does \
+    not keep the others: it is named in the end.\n\n\
+    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 something is damaged and was not exported.\n\
+    \n\
+    Examples:\n  \
     tresor store export --store /backup/a --key-file a.key --point latest --format qcow2 out\n  \
     tresor store export ... --all --records out"))]
 pub(super) struct ExportArgs {
@@ -60,6 +65,8 @@ struct Exported {
     points: Vec<Description>,
     /// How many of them were there already.
     skipped: usize,
+    #[serde(flatten)]
+    failures: Failures,
     seconds: f64,
 }
 
@@ -70,37 +77,66 @@ impl Report for Exported {
             0 => String::new(),
             skipped => format!(", {skipped} were there already"),
         };
-        format!("exported {count} points to {folder}{there} in {:.2} s", self.seconds)
+        let mut lines = self.failures.lines();
+        let seconds = self.seconds;
+        lines.push(format!("exported {count} points to {folder}{there} in {seconds:.2} s"));
+        lines.join("\n")
     }
 }
 
 /// Exports points.
 pub(super) fn run(session: &Session, args: &ExportArgs) -> Result<()> {
     let store = session.open(&args.place)?;
-    let points = match args.all {
-        true => newest_first(&store)?,
-        false => args.points.iter().map(|text| pick(&store, text)).collect::<Result<_>>()?,
+    let (points, mut failures) = match args.all {
+        true => {
+            let mut points = newest_first(&store)?;
+            let failures = Failures::unreadable(&mut points);
+            (points.good, failures)
+        }
+        false => {
+            let picked = args.points.iter().map(|text| pick(&store, text));
+            (picked.collect::<Result<_>>()?, Failures::default())
+        }
     };
     std::fs::create_dir_all(&args.folder)
         .with_context(|| Usage(format!("cannot make {}", args.folder.display())))?;
     let begun = session.env.monotonic();
-    let mut done = Vec::new();
-    let mut skipped = 0;
-    for point in &points {
-        let description = describe(&store, args, point);
-        match is_there(args, &description)? {
-            true => skipped += 1,
-            false => export(session, &store, args, point, &description)?,
+    let exported = all(session, &store, args, &points, &mut failures);
+    let (points, skipped) = exported.inspect_err(|_| failures.note())?;
+    let exported = Exported {
+        folder: args.folder.display().to_string(),
+        points,
+        skipped,
+        failures,
+        seconds: session.since(begun),
+    };
+    exported.print(args.place.json)?;
+    exported.failures.conclude("not exported")
+}
+
+/// The points that are in the folder in the end, and how many were there already.
+fn all(
+    session: &Session,
+    store: &Store,
+    args: &ExportArgs,
+    points: &[PointRecord],
+    failures: &mut Failures,
+) -> Result<(Vec<Description>, usize)> {
+    let (mut done, mut skipped) = (Vec::new(), 0);
+    for point in points {
+        let description = describe(store, args, point);
+        if is_there(args, &description)? {
+            skipped += 1;
+        } else if let Err(e) = export(session, store, args, point, &description) {
+            match args.all {
+                true => failures.take(&point.key, e)?,
+                false => return Err(e),
+            }
+            continue;
         }
         done.push(description);
     }
-    Exported {
-        folder: args.folder.display().to_string(),
-        points: done,
-        skipped,
-        seconds: session.since(begun),
-    }
-    .print(args.place.json)
+    Ok((done, skipped))
 }
 
 fn describe(store: &Store, args: &ExportArgs, point: &PointRecord) -> Description {

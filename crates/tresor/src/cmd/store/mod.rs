@@ -6,6 +6,7 @@
 mod backup;
 mod copy;
 mod export;
+mod failures;
 mod gc;
 mod holder;
 mod image;

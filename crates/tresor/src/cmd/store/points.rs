@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
-use tresor_store::{Damaged, DiffKind, PinRecord, PointKey, PointRecord, Store};
+use tresor_store::{Damaged, DiffKind, ErrorKind, PinRecord, PointKey, PointRecord, Points, Store};
 
+use super::failures::Unreadable;
 use super::holder;
 use super::place::{Place, Session};
 use super::report::{Point, Report, age};
 use crate::terminal::{note, plain, size};
-use crate::usage::Usage;
+use crate::usage::{Damage, Usage};
 
 /// The fact that names the image a point was made from.
 pub(super) const IMAGE: &str = "image";
@@ -22,23 +23,56 @@ pub(super) const ADDED: &str = "added-bytes";
 
 /// How a point is named, for `--help`.
 pub(super) const NAMES: &str = "A POINT is its key (32 hex digits), the beginning of one (4 or \
-    more), `latest`, or `latest:IMAGE` for the newest point of one image.";
+    more), `latest`, or `latest:IMAGE` for the newest point of one image. `latest` fails while \
+    the record of any point is damaged: that could be the newest.";
 
-/// All points, newest first.
-pub(super) fn newest_first(store: &Store) -> Result<Vec<PointRecord>> {
-    let mut points = store.all_points()?.good;
-    newest(&mut points);
+/// Damaged records that a message names.
+const NAMED: usize = 8;
+
+/// All points, newest first, and the records that cannot be read.
+pub(super) fn newest_first(store: &Store) -> Result<Points> {
+    let mut points = store.all_points()?;
+    points.good.sort_by_key(|point| Reverse((point.time, point.key)));
     Ok(points)
 }
 
-fn newest(points: &mut [PointRecord]) {
-    points.sort_by_key(|point| Reverse((point.time, point.key)));
+fn newest_of(points: Points, image: Option<&str>) -> Option<PointRecord> {
+    let of_image = |point: &PointRecord| point.facts.get(IMAGE).map(String::as_str) == image;
+    points.good.into_iter().find(|point| image.is_none() || of_image(point))
 }
 
-/// The newest point of an image.
+/// The newest point of an image whose record can be read: an older one where the newest is
+/// damaged. For a backup that reads all of its image and takes what it can from any point.
 pub(super) fn latest_of(store: &Store, image: &str) -> Result<Option<PointRecord>> {
-    let mut points = newest_first(store)?.into_iter();
-    Ok(points.find(|point| point.facts.get(IMAGE).is_some_and(|name| name == image)))
+    Ok(newest_of(newest_first(store)?, Some(image)))
+}
+
+/// The newest point, of an image or of all: for whoever relies on it that none is newer. Fails
+/// with [`Damage`] while a record cannot be read, as it may be the newest.
+pub(super) fn latest_for_sure(store: &Store, image: Option<&str>) -> Result<Option<PointRecord>> {
+    let points = newest_first(store)?;
+    if points.damaged.is_empty() {
+        return Ok(newest_of(points, image));
+    }
+    let count = points.damaged.len();
+    let text = format!(
+        "which point is the latest cannot be told: {count} records of points are damaged ({}); \
+         name the point by its key: `tresor store list` shows those that can be read, `tresor \
+         store verify` tells more",
+        objects(points.damaged.iter())
+    );
+    Err(anyhow::Error::new(Damage(text)))
+}
+
+/// The names of damaged records, some of them.
+fn objects<'a>(damaged: impl ExactSizeIterator<Item = &'a Damaged>) -> String {
+    let more = damaged.len().saturating_sub(NAMED);
+    let names = damaged.take(NAMED).map(|damaged| plain(&damaged.object));
+    let mut names = names.collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        names.push_str(&format!(" and {more} more"));
+    }
+    names
 }
 
 /// The point that `text` names.
@@ -47,32 +81,43 @@ pub(super) fn pick(store: &Store, text: &str) -> Result<PointRecord> {
     if let Ok(key) = text.parse::<PointKey>() {
         return store.point(&key)?.ok_or_else(missing);
     }
+    if text == "latest" {
+        return latest_for_sure(store, None)?.ok_or_else(missing);
+    }
     if let Some(image) = text.strip_prefix("latest:") {
-        return latest_of(store, image)?.ok_or_else(missing);
+        return latest_for_sure(store, Some(image))?.ok_or_else(missing);
     }
     let digits = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    if text != "latest" && !(digits && (4..32).contains(&text.len())) {
+    if !(digits && (4..32).contains(&text.len())) {
         return Err(Usage::error(format!("\"{text}\" names no recovery point. {NAMES}")));
     }
-    let points = newest_first(store)?;
-    if text == "latest" {
-        return points.into_iter().next().ok_or_else(missing);
-    }
-    let mut found = points.into_iter().filter(|point| point.key.to_string().starts_with(text));
-    match (found.next(), found.next()) {
-        (Some(point), None) => Ok(point),
-        (None, _) => Err(missing()),
-        (Some(_), Some(_)) => {
-            Err(Usage::error(format!("\"{text}\" begins the keys of several points")))
+    let points = store.all_points()?;
+    let begins = |object: &str| object.rsplit('/').next().is_some_and(|key| key.starts_with(text));
+    let damaged: Vec<&Damaged> =
+        points.damaged.iter().filter(|damaged| begins(&damaged.object)).collect();
+    let mut found = points.good.into_iter().filter(|point| begins(&point.key.to_string()));
+    match (found.next(), found.next(), damaged.as_slice()) {
+        (Some(point), None, []) => Ok(point),
+        (None, _, []) => Err(missing()),
+        (None, _, [one]) => {
+            let text = format!("{} is damaged: {}", plain(&one.object), plain(&one.why));
+            Err(anyhow::Error::new(Damage(text)))
         }
+        _ => Err(Usage::error(format!("\"{text}\" begins the keys of several points"))),
     }
 }
 
-/// A record that cannot be read.
-#[derive(Serialize)]
-struct Unreadable {
-    object: String,
-    why: String,
+/// The key of the point that `text` names. The whole key of a damaged point will do.
+fn pick_key(store: &Store, text: &str) -> Result<PointKey> {
+    match (text.parse(), pick(store, text)) {
+        (Ok(key), Err(e)) if is_unreadable(&e) => Ok(key),
+        (_, picked) => picked.map(|point| point.key),
+    }
+}
+
+fn is_unreadable(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref().map(tresor_store::Error::kind);
+    matches!(kind, Some(ErrorKind::Corrupt | ErrorKind::Unsupported))
 }
 
 /// All recovery points, newest first.
@@ -108,16 +153,14 @@ pub(super) fn list(session: &Session, place: &Place) -> Result<()> {
 
 /// The same from a store that is open.
 pub(super) fn list_of(store: &Store, json: bool) -> Result<()> {
-    let mut found = store.all_points()?;
-    newest(&mut found.good);
+    let found = newest_first(store)?;
     for damaged in &found.damaged {
-        let (object, why) = (&damaged.object, &damaged.why);
+        let (object, why) = (plain(&damaged.object), plain(&damaged.why));
         note(format_args!("damaged: {object}: {why}; see `tresor store verify`"));
     }
-    let unreadable = |damaged: Damaged| Unreadable { object: damaged.object, why: damaged.why };
     List {
         points: found.good.iter().map(Point::of).collect(),
-        damaged: found.damaged.into_iter().map(unreadable).collect(),
+        damaged: found.damaged.into_iter().map(Unreadable::of).collect(),
     }
     .print(json)
 }
@@ -241,7 +284,7 @@ impl Report for Removed {
 /// `tresor store remove`.
 pub(super) fn remove(session: &Session, args: &RemoveArgs) -> Result<()> {
     let store = session.open(&args.place)?;
-    let picked = args.points.iter().map(|text| pick(&store, text).map(|point| point.key));
+    let picked = args.points.iter().map(|text| pick_key(&store, text));
     // All names are understood before anything is removed.
     let keys = picked.collect::<Result<Vec<PointKey>>>()?;
     let mut removed = Vec::new();
