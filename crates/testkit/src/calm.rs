@@ -13,8 +13,15 @@ const TASKS: &str = "/proc/self/task";
 #[derive(Debug, Default)]
 pub(crate) struct Calm {
     own: Option<OsString>,
-    /// The state of each thread, kept open: asking again is one call.
-    files: HashMap<OsString, File>,
+    /// What the kernel tells of each thread, kept open: asking again is one call.
+    threads: HashMap<OsString, Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    stat: File,
+    /// Not every kernel counts.
+    schedstat: Option<File>,
 }
 
 impl Calm {
@@ -22,45 +29,64 @@ impl Calm {
     pub(crate) fn new() -> Self {
         let own = fs::read_link("/proc/thread-self").ok();
         let own = own.and_then(|path| path.file_name().map(ToOwned::to_owned));
-        Self { own, files: HashMap::new() }
+        Self { own, threads: HashMap::new() }
     }
 
-    /// Waits until no other thread of the process moves: seen twice in a row, since somebody may
-    /// be woken while the others are looked at.
+    /// Waits until no other thread of the process moves: all sleep, twice in a row, and none has
+    /// run in between. Two threads that wake each other by turns may both be seen asleep, each
+    /// while the other runs.
     pub(crate) fn wait(&mut self) {
-        let mut calm = 0;
-        while calm < 2 {
-            if self.all_sleep() {
-                calm += 1;
-            } else {
-                calm = 0;
+        let mut before = None;
+        loop {
+            let runs = self.asleep();
+            if runs.is_some() && runs == before {
+                return;
+            }
+            if runs.is_none() {
                 thread::yield_now();
             }
+            before = runs;
         }
     }
 
-    fn all_sleep(&mut self) -> bool {
+    /// How often all threads together were run, if all of them sleep.
+    fn asleep(&mut self) -> Option<u64> {
         // Those seen last time first: whoever moves is mostly among them.
-        let mut moving = false;
-        self.files.retain(|_, file| {
-            let state = if moving { Some('?') } else { state(file) };
+        let (mut moving, mut runs) = (false, 0_u64);
+        self.threads.retain(|_, told| {
+            let state = if moving { Some('?') } else { state(&told.stat) };
             moving |= matches!(state, Some('R' | 'D'));
+            if !moving {
+                runs = runs.wrapping_add(told.runs());
+            }
             // A thread that is gone does not move.
             state.is_some()
         });
         if moving {
-            return false;
+            return None;
         }
         for entry in fs::read_dir(TASKS).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            if Some(&name) == self.own.as_ref() || self.files.contains_key(&name) {
+            if Some(&name) == self.own.as_ref() || self.threads.contains_key(&name) {
                 continue;
             }
-            let Ok(file) = File::open(entry.path().join("stat")) else { continue };
-            moving |= matches!(state(&file), Some('R' | 'D'));
-            self.files.insert(name, file);
+            let Ok(stat) = File::open(entry.path().join("stat")) else { continue };
+            let told = Told { stat, schedstat: File::open(entry.path().join("schedstat")).ok() };
+            moving |= matches!(state(&told.stat), Some('R' | 'D'));
+            runs = runs.wrapping_add(told.runs());
+            self.threads.insert(name, told);
         }
-        !moving
+        (!moving).then_some(runs)
+    }
+}
+
+impl Told {
+    /// How often the thread was run: the last of three numbers.
+    fn runs(&self) -> u64 {
+        let mut text = [0; 64];
+        let read = self.schedstat.as_ref().and_then(|file| file.read_at(&mut text, 0).ok());
+        let text = std::str::from_utf8(text.get(..read.unwrap_or(0)).unwrap_or_default());
+        text.ok().and_then(|text| text.split_whitespace().last()?.parse().ok()).unwrap_or(0)
     }
 }
 
