@@ -63,7 +63,7 @@ impl Reach {
             let record = found.map_err(|damaged| {
                 let context = format!(
                     "{} is damaged: what it reaches cannot be known, so nothing is collected; \
-                     repair or remove it",
+                     remove the point, or bring the object back",
                     damaged.object
                 );
                 Error::corrupt(context).because(damaged.why)
