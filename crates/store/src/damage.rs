@@ -45,9 +45,11 @@ impl<T> Records<T> {
     pub(crate) fn all(self) -> Result<Vec<T>, Error> {
         match self.damaged.into_iter().next() {
             Some((object, error)) => {
-                let context = format!(
-                    "{object} cannot be read; if `verify` says so too, a repair can drop it"
-                );
+                let hope = match error.kind() {
+                    ErrorKind::Corrupt => "; if `verify` says so too, a repair can drop it",
+                    _ => "",
+                };
+                let context = format!("{object} cannot be read{hope}");
                 Err(Error::new(error.kind(), context).because(error))
             }
             None => Ok(self.good.into_iter().map(|(_, record)| record).collect()),

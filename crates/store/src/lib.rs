@@ -68,8 +68,10 @@
 //! # Damage
 //!
 //! One damaged object fails nothing but what needs it. A damaged index run, and a damaged place
-//! in the quarantine, count as absent; a damaged point is listed apart ([`Points`]); damaged pins,
-//! writers and condemnations stop removals and collections, never reading. [`Store::verify`]
+//! in the quarantine, count as absent; a damaged point is listed apart ([`Points`]). Damaged pins
+//! stop removals, pins and writers stop collections, until a repair is asked to drop them; a
+//! damaged condemnation stops new points until the next collection; none stops reading.
+//! [`Store::verify`]
 //! finds damage and names points and byte ranges, [`Store::wounds`] tells those of one point. The
 //! next incremental backup reads the wounds of its parent again, [`Store::heal_from`] fetches
 //! them from another store of the domain, [`Store::repair`] makes the index and the key slots

@@ -3,8 +3,8 @@
 //! Three records decide, and none of them is ever changed:
 //! - `points/<K>` holds the point, or a *void*: whoever creates it first wins. A void fences a
 //!   writer that was lost: it can never commit under this key.
-//! - `removed/<K>` hides the point at once. What it reached is freed by collection, and both
-//!   objects go later.
+//! - `removed/<K>` hides the point at once. What it reached is freed by collection; the
+//!   point's object goes later, the mark stays for ever.
 //! - `stale/<K>` says that an attempt at the key was given up that may still be alive somewhere.
 //!   While it is there, `points/<K>` stays, so that a late put of that attempt finds the key taken.
 //!

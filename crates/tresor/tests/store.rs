@@ -229,6 +229,13 @@ fn exported_points_need_no_store() {
     let again = bench.json("export", &["out", "--all"]);
     assert_eq!((again["skipped"].as_u64(), all["skipped"].as_u64()), (Some(1), Some(0)));
     assert!(bench.read(&format!("out/{second}.raw")) == disk(10));
+    // An image without a description stands in the way of its own point alone.
+    fs::remove_file(bench.path(&format!("out/{first}.json"))).unwrap();
+    fs::remove_file(bench.path(&format!("out/{second}.raw"))).unwrap();
+    let halted = bench.on("a", "export", &["out", "--all"]);
+    let said = String::from_utf8_lossy(&halted.stdout).into_owned();
+    assert!(halted.status.code() == Some(1) && said.contains("remove it"), "{said}");
+    assert!(bench.read(&format!("out/{second}.raw")) == disk(10));
     for format in ["raw", "qcow2"] {
         fs::write(bench.path(&format!("out/{first}.json")), format).unwrap();
         let other = bench.on("a", "export", &["out", "--point", &first, "--format", format]);

@@ -8,8 +8,8 @@
 //! - A name appears only after the bytes behind it are on stable storage: write a temporary file,
 //!   flush it, link it to its name, flush the folder.
 //! - The first flush that fails poisons the handle. A flush is never retried: the kernel may
-//!   have dropped the dirty pages and would report success the second time. (A folder that cannot
-//!   be opened was not flushed: that is an error like any other.)
+//!   have dropped the dirty pages and would report success the second time. (A folder that is
+//!   only looked at and cannot be opened is an error like any other.)
 
 mod disk;
 
@@ -149,7 +149,11 @@ impl Durable {
     /// Makes the names in `dir` durable, whoever gave them.
     pub fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.healthy()?;
-        self.guard_folder(self.files.sync_dir(dir))
+        match self.files.sync_dir(dir) {
+            // It was not flushed: no page was dropped, and the next try tells the truth.
+            Err(e) if is_unopened(&e) => Err(e),
+            other => self.guard(other),
+        }
     }
 
     /// The same for somebody who only reads: through a poisoned handle nothing is flushed, and
@@ -168,7 +172,9 @@ impl Durable {
         match self.files.sync_dir(parent) {
             // Nothing can be lost in a folder that does not exist.
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => self.guard_folder(other),
+            // Also where it could not be opened: the name is visible and not durable, and whoever
+            // reads it back would take it for kept.
+            other => self.guard(other),
         }
     }
 
@@ -177,15 +183,6 @@ impl Durable {
             return Err(io::Error::other(Poisoned));
         }
         Ok(())
-    }
-
-    /// A folder that could not be opened was not flushed: no page was dropped, and the next try
-    /// tells the truth.
-    fn guard_folder(&self, flushed: io::Result<()>) -> io::Result<()> {
-        match flushed {
-            Err(e) if is_unopened(&e) => Err(e),
-            other => self.guard(other),
-        }
     }
 
     /// Poisons the handle if a flush failed. The failure carries the marker too: bytes and names

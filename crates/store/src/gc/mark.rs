@@ -59,6 +59,9 @@ impl Reach {
     pub(super) fn add(&mut self, store: &Store, watch: &dyn Watch) -> Result<Vec<WriterRecord>> {
         (self.points, self.roots) = (0, 0);
         let mut trees = Vec::new();
+        // First: a mark that a repair drops after this has its point among the roots, and the
+        // point of one that was dropped before is listed.
+        self.doubtful(store, &mut trees)?;
         store.visit_points(&mut |found| {
             let record = found.map_err(|damaged| {
                 let context = format!(
@@ -72,7 +75,6 @@ impl Reach {
             self.root(&record.key, record.map, &mut trees);
             Ok(())
         })?;
-        self.doubtful(store, &mut trees)?;
         let writers = store.writers()?;
         for parent in writers.iter().filter_map(|writer| writer.parent.as_ref()) {
             self.root(&parent.key, parent.map, &mut trees);

@@ -171,12 +171,12 @@ impl Store {
     /// Frees what no point, pin or writer needs; may run beside anything, also beside itself.
     ///
     /// The watcher is told of bytes freed (as work) and of bytes stored anew; stopped by it, or
-    /// killed, the next call goes on. Check [`Collected::lost_ids`] (nothing is deleted while
+    /// killed, the next call goes on. Check [`Collected::lost_ids`] (nothing more is deleted while
     /// something is lost) and [`Collected::waiting_for`] (the rest is freed by a later call).
     /// On a full disk it goes on with the store's reserve, and makes that anew in the end.
     ///
-    /// Fails with [`ErrorKind::Corrupt`], deleting nothing, where a damaged point, pin, writer or
-    /// index run hides what is needed: verify and repair the store first.
+    /// Fails with [`ErrorKind::Corrupt`], deleting nothing more, where a damaged point, pin, writer
+    /// or index run hides what is needed: verify and repair the store first.
     pub fn collect(&self, how: &Collect, watch: &dyn Watch) -> Result<Collected> {
         let inner = self.inner();
         if inner.index.supposes() {

@@ -60,7 +60,11 @@ impl Index {
                 return Ok(state);
             }
             drop(state);
-            self.refresh()?;
+            let _growing = self.grow();
+            // Whoever had the lock before may have brought all back.
+            if self.state.read().unwrap_or_else(PoisonError::into_inner).torn {
+                self.catch_up(false)?;
+            }
         }
     }
 

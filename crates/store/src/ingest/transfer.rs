@@ -46,6 +46,7 @@ impl Ingest {
         let map = from.record.map;
         // Nothing stands for a parent that is not whole: what it lacks is copied again, which
         // heals every point that shares it.
+        let lessons = self.store.inner().index.lessons();
         let whole = self.wounds(watch)?.is_empty();
         let inner = self.store.inner();
         let parent = self.parent.as_ref().filter(|_| whole);
@@ -63,6 +64,8 @@ impl Ingest {
         let transfer = Transfer { deposit: &deposit, from: source, watch, stop, failed };
         keep(&deposit, waiting, || transfer.run(compare, &map))?;
         let ingested = deposit.tally().ingested(map.root(&inner.loader.hasher));
+        // All that was taken over is whole, and all else was found or stored.
+        inner.index.know_whole(ingested.root, lessons);
         self.done = Some(map);
         Ok(ingested)
     }

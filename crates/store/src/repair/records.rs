@@ -29,6 +29,9 @@ impl Store {
             unreadable::<WriterRecord>(self.read_writers()?, &mut damaged);
             unreadable(self.read_pins()?, &mut damaged);
         }
+        if !damaged.is_empty() && !wanted.dry_run {
+            inner.probe()?;
+        }
         for object in damaged {
             if !wanted.dry_run {
                 inner.objects.delete(&object)?;

@@ -148,6 +148,13 @@ fn all(
             Err(e) if args.all && e.kind() == ErrorKind::Voided => {
                 note(format_args!("note: {e}; it is left out"));
             }
+            // Removed since the points were listed.
+            Err(e) if args.all && e.kind() == ErrorKind::NotFound => {
+                if source.point(&point.key)?.is_some() {
+                    return Err(blame(e.into(), format!("cannot copy {}", point.key)));
+                }
+                note(format_args!("note: point {} was removed meanwhile", point.key));
+            }
             Err(e) => {
                 let (key, count, ready) = (&point.key, points.len(), done.len());
                 let e = match args.all {

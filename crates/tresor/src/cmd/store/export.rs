@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
-use tresor_store::{PointRecord, Store};
+use tresor_store::{Error, ErrorKind, PointRecord, Store};
 
 use super::failures::Failures;
 use super::image::{self, Format};
@@ -15,6 +15,7 @@ use super::place::{Place, Session, unpin};
 use super::points::{NAMES, newest_first, pick};
 use super::report::{Point, Report};
 use crate::durable::{self, Access};
+use crate::terminal::note;
 use crate::usage::Usage;
 
 #[derive(Args)]
@@ -128,9 +129,12 @@ fn all(
         if is_there(args, &description)? {
             skipped += 1;
         } else if let Err(e) = export(session, store, args, point, &description) {
-            match args.all {
-                true => failures.take(&point.key, e)?,
-                false => return Err(e),
+            if !args.all {
+                return Err(e);
+            }
+            match store.point(&point.key) {
+                Ok(None) => note(format_args!("note: point {} was removed meanwhile", point.key)),
+                _ => failures.take(&point.key, e)?,
             }
             continue;
         }
@@ -188,8 +192,18 @@ fn export(
     description: &Description,
 ) -> Result<()> {
     if let Some(file) = &description.file {
+        let path = args.folder.join(file);
+        if path.symlink_metadata().is_ok() {
+            let text = format!(
+                "{} is there without its description, left by an export that was stopped or by \
+                 somebody else; remove it to have the point exported",
+                path.display()
+            );
+            let leftover = Error::new(ErrorKind::Exists, text);
+            return Err(anyhow::Error::new(leftover)).context(Usage("a file is in the way".into()));
+        }
         let pin = session.pin(store, &point.key, "export")?;
-        let written = write(session, store, args, point, &args.folder.join(file));
+        let written = write(session, store, args, point, &path);
         unpin(pin);
         written.with_context(|| format!("cannot export {}", point.key))?;
     }

@@ -197,7 +197,7 @@ impl Freed {
                 (format!("{count} writers (the oldest announced {oldest})"), "they end or are")
             }
         };
-        let nothing = match self.dry_run || self.deleted_packs == 0 {
+        let nothing = match self.deleted_packs == 0 {
             true => "nothing",
             false => "no more",
         };
@@ -301,7 +301,7 @@ pub(super) fn run(session: &Session, args: &GcArgs) -> Result<()> {
     let freed = Freed::of(done, &how, session.since(begun));
     freed.print(args.place.json)?;
     if freed.lost_ids > 0 {
-        let text = "nothing was deleted, because points need what is lost; see `verify`, `repair`";
+        let text = "nothing more was deleted: points need what is lost; see `verify`, `repair`";
         return Err(anyhow::Error::new(Damage(text.to_owned())));
     }
     Ok(())
