@@ -68,6 +68,11 @@ pub(crate) fn voided(key: &PointKey) -> Error {
     Error::new(ErrorKind::Voided, context)
 }
 
+/// Whether a name is one of these, which are sorted.
+fn among(names: &[String]) -> impl Fn(&str) -> bool {
+    |name| names.binary_search_by(|one| one.as_str().cmp(name)).is_ok()
+}
+
 impl Store {
     /// All committed points that can be read, by key. Those that cannot are in the log; see
     /// [`Store::all_points`].
@@ -103,8 +108,7 @@ impl Store {
         let names = objects.list(point::FOLDER)?;
         // Listed second: what was removed before this is left out, and what is removed later
         // was a point at this instant. Marks of points that are gone are many in an old store.
-        let there = |leaf: &str| names.binary_search_by(|name| name.as_str().cmp(leaf)).is_ok();
-        let removed = objects.list_some(REMOVED, there)?;
+        let removed = objects.list_some(REMOVED, among(&names))?;
         for name in &names {
             if removed.binary_search(name).is_ok() {
                 continue;
@@ -131,9 +135,7 @@ impl Store {
     pub(crate) fn removals(&self) -> Result<Records<KeyRecord>> {
         let inner = self.inner();
         let names = inner.objects.list(point::FOLDER)?;
-        inner.read_some(Record::Removed, REMOVED, |leaf| {
-            names.binary_search_by(|name| name.as_str().cmp(leaf)).is_ok()
-        })
+        inner.read_some(Record::Removed, REMOVED, among(&names))
     }
 
     /// A committed point that was not removed.
