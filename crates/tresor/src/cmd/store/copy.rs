@@ -10,7 +10,7 @@ use tresor_store::{Copied, ErrorKind, Ingested, PointRecord, Store};
 use super::failures::{Failures, is_damage};
 use super::key;
 use super::place::{Place, Session, target};
-use super::points::{NAMES, newest_first, pick};
+use super::points::{NAMES, chosen};
 use super::report::Report;
 use crate::target::Target;
 use crate::terminal::{note, size};
@@ -180,17 +180,7 @@ fn blame(error: anyhow::Error, context: String) -> anyhow::Error {
 /// What to copy, oldest first, so that each point finds its ancestors in the target; and the
 /// records that cannot be read.
 fn points(store: &Store, args: &CopyArgs) -> Result<(Vec<PointRecord>, Failures)> {
-    let (mut points, failures) = match args.all {
-        true => {
-            let mut points = newest_first(store)?;
-            let failures = Failures::unreadable(&mut points);
-            (points.good, failures)
-        }
-        false => {
-            let picked = args.points.iter().map(|text| pick(store, text));
-            (picked.collect::<Result<_>>()?, Failures::default())
-        }
-    };
+    let (mut points, failures) = chosen(store, args.all, &args.points)?;
     points.sort_by_key(|point| (point.time, point.key));
     points.dedup_by_key(|point| point.key);
     Ok((points, failures))

@@ -12,7 +12,7 @@ use tresor_store::{Error, ErrorKind, PointRecord, Store};
 use super::failures::Failures;
 use super::image::{self, Format};
 use super::place::{Place, Session, unpin};
-use super::points::{NAMES, newest_first, pick};
+use super::points::{NAMES, chosen};
 use super::report::{Point, Report};
 use crate::durable::{self, Access};
 use crate::terminal::note;
@@ -88,17 +88,7 @@ impl Report for Exported {
 /// Exports points.
 pub(super) fn run(session: &Session, args: &ExportArgs) -> Result<()> {
     let store = session.open(&args.place)?;
-    let (points, mut failures) = match args.all {
-        true => {
-            let mut points = newest_first(&store)?;
-            let failures = Failures::unreadable(&mut points);
-            (points.good, failures)
-        }
-        false => {
-            let picked = args.points.iter().map(|text| pick(&store, text));
-            (picked.collect::<Result<_>>()?, Failures::default())
-        }
-    };
+    let (points, mut failures) = chosen(&store, args.all, &args.points)?;
     std::fs::create_dir_all(&args.folder)
         .with_context(|| Usage(format!("cannot make {}", args.folder.display())))?;
     let begun = session.env.monotonic();

@@ -5,7 +5,7 @@ use std::io;
 
 use anyhow::Result;
 use serde::Serialize;
-use tresor_store::{Damaged, Error, ErrorKind, PointKey, Points};
+use tresor_store::{Damaged, Error, ErrorKind, PointKey};
 
 use crate::terminal::{note, plain};
 use crate::usage::Damage;
@@ -48,9 +48,8 @@ pub(super) struct Failures {
 }
 
 impl Failures {
-    /// The records among all points that cannot be read.
-    pub(super) fn unreadable(points: &mut Points) -> Failures {
-        let damaged = std::mem::take(&mut points.damaged);
+    /// Records of points that cannot be read.
+    pub(super) fn unreadable(damaged: Vec<Damaged>) -> Failures {
         Failures {
             damaged_count: damaged.len() as u64,
             damaged: damaged.into_iter().take(LISTED).map(Unreadable::of).collect(),

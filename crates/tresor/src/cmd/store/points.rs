@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use tresor_store::{Damaged, DiffKind, ErrorKind, PinRecord, PointKey, PointRecord, Points, Store};
 
-use super::failures::Unreadable;
+use super::failures::{Failures, Unreadable};
 use super::holder;
 use super::place::{Place, Session};
 use super::report::{Point, Report, age};
@@ -30,7 +30,7 @@ pub(super) const NAMES: &str = "A POINT is its key (32 hex digits), the beginnin
 const NAMED: usize = 8;
 
 /// All points, newest first, and the records that cannot be read.
-pub(super) fn newest_first(store: &Store) -> Result<Points> {
+fn newest_first(store: &Store) -> Result<Points> {
     let mut points = store.all_points()?;
     points.good.sort_by_key(|point| Reverse((point.time, point.key)));
     Ok(points)
@@ -105,6 +105,20 @@ pub(super) fn pick(store: &Store, text: &str) -> Result<PointRecord> {
         }
         _ => Err(Usage::error(format!("\"{text}\" begins the keys of several points"))),
     }
+}
+
+/// All points, newest first, or those that `names` name; of all, also what cannot be read.
+pub(super) fn chosen(
+    store: &Store,
+    all: bool,
+    names: &[String],
+) -> Result<(Vec<PointRecord>, Failures)> {
+    if all {
+        let points = newest_first(store)?;
+        return Ok((points.good, Failures::unreadable(points.damaged)));
+    }
+    let picked = names.iter().map(|text| pick(store, text)).collect::<Result<_>>()?;
+    Ok((picked, Failures::default()))
 }
 
 /// The key of the point that `text` names. The whole key of a damaged point will do.
